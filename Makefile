@@ -1,0 +1,53 @@
+# The commands of a newcomer, on a machine with Python >= 3.11, git and make. `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+CORES ?= all
+ARGS ?=
+# Without byte code every training job would compile torch again: some machines forbid writing it.
+export PYTHONDONTWRITEBYTECODE =
+# Whatever Python environment the shell is in, the project uses its own.
+export PYTHONPATH =
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help run test bench ui lint lock schema clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: .venv/ready ## run the benchmark on the embedded data set (or: ARGS="--configfile FILE")
+	snakemake --cores $(CORES) $(ARGS)
+
+test: .venv/ready ## run the tests
+	pytest $(ARGS)
+
+bench: .venv/ready ## run the speed benchmarks
+	pytest tests/bench --benchmark-only --benchmark-columns=mean,stddev,rounds $(ARGS)
+
+ui: .venv/ready ## show the results in the MLflow UI on http://localhost:5000
+	@test -f results/mlflow.db || { echo "results/mlflow.db: no runs yet; 'make run' first"; exit 1; }
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri sqlite:///results/mlflow.db --port 5000 $(ARGS)
+
+lint: .venv/ready ## check style
+	ruff check .
+	ruff format --check .
+
+lock: .venv/ready ## renew requirements.lock after a change to pyproject.toml
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --upgrade -o requirements.lock
+
+schema: .venv/ready ## renew the schema after a change to options
+	python -m satl schema > workflow/schemas/config.schema.json.part
+	mv workflow/schemas/config.schema.json.part workflow/schemas/config.schema.json
+
+clean: ## remove what runs leave, results included
+	rm -rf results/*/ results/mlflow.db results/mlartifacts .snakemake
+
+.venv/ready: requirements.lock requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is older than Python 3.11; say which to use: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Setting up .venv from requirements.lock: once, half a minute and about 6 GB on Linux"
+	@$(PYTHON) -m venv --clear .venv || \
+	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+	@touch $@

@@ -1,0 +1,19 @@
+"""Assume negative: every unknown label is taken for absent."""
+
+from torch import Tensor
+
+from satl.labels import NEGATIVE, UNKNOWN
+from satl.losses import partial_bce
+from satl.methods.base import Method, Progress, StepResult
+from satl.models.trunk import Outputs
+
+
+class AssumeNegative(Method):
+    """Binary cross-entropy over all entries, the unknown ones counted as negative.
+
+    The assumption is the method, not a pseudo-label that it makes: none are reported.
+    """
+
+    def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
+        filled = labels.masked_fill(labels == UNKNOWN, NEGATIVE)
+        return StepResult({"known": partial_bce(outputs.logits, filled)})

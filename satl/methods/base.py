@@ -1,0 +1,90 @@
+"""What a method is: a module that turns a batch's outputs and labels into losses.
+
+The engine owns optimiser, schedule, checkpoints and prediction. A method owns its losses and
+its state: buffers are saved and restored with every checkpoint, and parameters, if it has any,
+are trained along with the model.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from satl.config import Model, Strict
+from satl.models.backbone import Backbone
+from satl.models.trunk import Outputs, Trunk
+
+
+class Hyperparameters(Strict):
+    """Base of every method's hyperparameters; YAML overrides them, an unknown key is an error."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method is told of the run when it is made."""
+
+    categories: tuple[str, ...]
+    epochs: int
+    steps_per_epoch: int
+
+    def first_epoch_after(self, warmup: float) -> int:
+        """The first epoch (from 0) after a warm-up of that share of all epochs."""
+        return round(warmup * self.epochs)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where in training a step is (both from 0), and the run's own random stream."""
+
+    epoch: int
+    step: int
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a method makes of one batch.
+
+    Attributes:
+        losses: the weighted parts by name; the engine minimises their sum.
+        pseudo_labels: (B, C) int8, +1 / -1 where an unknown label was filled in, else 0.
+    """
+
+    losses: dict[str, Tensor]
+    pseudo_labels: Tensor | None = None
+
+
+class Method(nn.Module, ABC):
+    """Base class of all methods.
+
+    Args:
+        options: an instance of the class's `Options`.
+        context: facts of the run.
+    """
+
+    Options: ClassVar[type[Hyperparameters]] = Hyperparameters
+
+    def __init__(self, options: Any, context: Context) -> None:
+        super().__init__()
+        self.options = options
+        self.context = context
+
+    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
+        """The trained part of the network: maps of the frozen stages to `Outputs`."""
+        return Trunk(backbone, words, model.feature_dim, model.attention_dim)
+
+    @abstractmethod
+    def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
+        """Losses of one training batch; may update the method's state.
+
+        Args:
+            outputs: of the model, with gradients.
+            labels: (B, C) int8, the observed labels: +1, -1, or 0 for unknown.
+            progress: where in training this is.
+        """
+
+    def thresholds(self) -> dict[str, Tensor]:
+        """(C,) values by column of thresholds.parquet, in logits; a method may have none."""
+        return {}

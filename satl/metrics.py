@@ -1,0 +1,145 @@
+"""Metrics of multi-label recognition as pure NumPy functions; shares in [0, 1], not per cent.
+
+`scores` are (N, C) floats, higher means more likely present; `targets` are (N, C), positive
+where > 0. A value that is not defined is NaN.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
+    """(C,) average precision: the mean, over the positives, of the precision at their rank.
+
+    Images of equal score share one rank (as in scikit-learn), so the order of images does not
+    matter. A category without positives gives NaN.
+    """
+    scores, positive = _checked(scores, targets)
+    return np.array([_column_ap(s, t) for s, t in zip(scores.T, positive.T, strict=True)])
+
+
+def mean_ap(scores: ArrayLike, targets: ArrayLike) -> float:
+    """mAP: the mean AP over the categories that have positives; NaN if none has."""
+    return _mean(average_precision(scores, targets))
+
+
+def voc2012_map(scores: ArrayLike, targets: ArrayLike) -> float:
+    """mAP by the rule of PASCAL VOC 2010-2012: area under the monotone precision envelope."""
+    scores, positive = _checked(scores, targets)
+    areas = [_column_voc2012(s, t) for s, t in zip(scores.T, positive.T, strict=True)]
+    return _mean(np.array(areas))
+
+
+def precision_recall_f1(
+    scores: ArrayLike, targets: ArrayLike, top_k: int | None = None
+) -> dict[str, float]:
+    """Overall (OP, OR, OF1) and per-category (CP, CR, CF1) precision, recall and F1.
+
+    An entry is predicted present if its score is >= 0 (logits), and, with `top_k`, also among
+    the `top_k` highest of its image. CP and CR are means over categories, where a category
+    without predictions has precision 0 and a category without positives is left out; CF1 is
+    the harmonic mean of CP and CR.
+
+    Returns:
+        {"OP", "OR", "OF1", "CP", "CR", "CF1"}.
+    """
+    scores, positive = _checked(scores, targets)
+    predicted = scores >= 0
+    if top_k is not None:
+        predicted &= _among_top(scores, top_k)
+    hits = (predicted & positive).sum(0)
+    guesses, present = predicted.sum(0), positive.sum(0)
+    judged = present > 0
+    op = _ratio(hits.sum(), guesses.sum())
+    recall = _ratio(hits.sum(), present.sum())
+    cp = _mean((hits / np.maximum(guesses, 1))[judged])
+    cr = _mean((hits / np.maximum(present, 1))[judged])
+    return {
+        "OP": op, "OR": recall, "OF1": _harmonic(op, recall),
+        "CP": cp, "CR": cr, "CF1": _harmonic(cp, cr),
+    }  # fmt: skip
+
+
+def pseudo_label_quality(
+    pseudo: ArrayLike, observed: ArrayLike, truth: ArrayLike
+) -> dict[str, float]:
+    """How good pseudo-labels are, over the unknown entries.
+
+    Args:
+        pseudo: (N, C), +1 / -1 where a pseudo-label was made, else 0.
+        observed: (N, C), 0 where the label is unknown.
+        truth: (N, C), +1 / -1.
+
+    Returns:
+        Precision and recall of positive and negative pseudo-labels, and coverage, the share of
+        unknown entries that got one; NaN where nothing is there to divide by.
+    """
+    hidden = np.asarray(observed) == 0
+    pseudo, truth = np.asarray(pseudo)[hidden], np.asarray(truth)[hidden]
+    quality = {}
+    for name, sign in (("positive", 1), ("negative", -1)):
+        made, real = pseudo == sign, truth == sign
+        hits = (made & real).sum()
+        quality[f"pseudo_{name}_precision"] = _ratio(hits, made.sum())
+        quality[f"pseudo_{name}_recall"] = _ratio(hits, real.sum())
+    quality["pseudo_coverage"] = _ratio((pseudo != 0).sum(), pseudo.size)
+    return quality
+
+
+def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[NDArray, NDArray[np.bool_]]:
+    scores, positive = np.asarray(scores), np.asarray(targets) > 0
+    if scores.ndim != 2 or scores.shape != positive.shape:
+        raise ValueError(f"scores {scores.shape} and targets {positive.shape} must be one (N, C)")
+    if np.isnan(scores).any():
+        raise ValueError("scores hold NaN")
+    return scores, positive
+
+
+def _precision_at_ranks(scores: NDArray, positive: NDArray) -> tuple[Floats, NDArray]:
+    """Precision and number of hits at each distinct score, from the highest down."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last_of_tie = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    hits = np.cumsum(positive[order])[last_of_tie]
+    return hits / (last_of_tie + 1), hits
+
+
+def _column_ap(scores: NDArray, positive: NDArray) -> float:
+    total = positive.sum()
+    if not total:
+        return np.nan
+    precision, hits = _precision_at_ranks(scores, positive)
+    return float(np.diff(hits, prepend=0) @ precision / total)
+
+
+def _column_voc2012(scores: NDArray, positive: NDArray) -> float:
+    total = positive.sum()
+    if not total:
+        return np.nan
+    precision, hits = _precision_at_ranks(scores, positive)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.diff(hits, prepend=0) @ envelope / total)
+
+
+def _among_top(scores: NDArray, k: int) -> NDArray[np.bool_]:
+    if k >= scores.shape[1]:
+        return np.ones(scores.shape, dtype=bool)
+    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    among = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(among, top, True, axis=1)
+    return among
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else np.nan
+
+
+def _harmonic(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a + b else 0.0
+
+
+def _mean(values: Floats) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else np.nan

@@ -1,0 +1,79 @@
+"""Semantic decoupling: one feature vector per category, by attention over positions."""
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Categories are taken in groups such that a group's tanh has about this many entries.
+GROUP_ENTRIES = 2**22
+
+
+class SemanticDecoupling(nn.Module):
+    """Category features guided by word vectors (SSGRL, Chen et al., ICCV 2019, Eq. 2-5).
+
+    a_p = fc1 f_p, b_c = fc2 v_c, coefficient = fc4(fc3(tanh(a_p * b_c))), softmax over positions.
+    No nonlinearity stands between fc3 and fc4 and the softmax ignores constants, so the
+    coefficient is tanh(a_p * b_c) · w with w = fc4.weight · fc3.weight. The parameters are
+    those of the published module (the biases of fc3 and fc4, kept for its state_dict, get no
+    gradient), and only a group of categories is ever laid out over positions and channels.
+
+    Args:
+        feature_dim: D, channels of the feature map.
+        attention_dim: I, width of the attention.
+        word_dim: length of the word vectors.
+    """
+
+    def __init__(self, feature_dim: int, attention_dim: int, word_dim: int = 300) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(feature_dim, attention_dim, bias=False)
+        self.fc2 = nn.Linear(word_dim, attention_dim, bias=False)
+        self.fc3 = nn.Linear(attention_dim, attention_dim)
+        self.fc4 = nn.Linear(attention_dim, 1)
+        self.fc3.bias.requires_grad_(False)
+        self.fc4.bias.requires_grad_(False)
+
+    def attention(self, positions: Tensor, words: Tensor) -> Tensor:
+        """(B, P, D) features and (C, word_dim) words to (B, P, C) weights that sum to 1 over P."""
+        weight = (self.fc4.weight @ self.fc3.weight).squeeze(0)
+        scores = _TanhScores.apply(self.fc1(positions), self.fc2(words), weight)
+        return torch.softmax(scores.float(), dim=1).to(positions.dtype)
+
+    def forward(self, maps: Tensor, words: Tensor) -> Tensor:
+        """(B, D, H, W) feature maps and (C, word_dim) words to (B, C, D) category features."""
+        positions = maps.flatten(2).transpose(1, 2)
+        return self.attention(positions, words).transpose(1, 2) @ positions
+
+
+class _TanhScores(torch.autograd.Function):
+    """scores[b, p, c] = tanh(a[b, p] * b[c]) · w, keeping no tanh but a lone group's."""
+
+    @staticmethod
+    def forward(ctx, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
+        groups = _groups(a, b)
+        scores = []
+        for group in groups:
+            tanh = torch.tanh(a.unsqueeze(2) * group)
+            scores.append(tanh @ w)
+        ctx.save_for_backward(a, b, w, *([tanh] if len(groups) == 1 else []))
+        return torch.cat(scores, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a, b, w, *kept = ctx.saved_tensors
+        grad_a, grad_w = torch.zeros_like(a), torch.zeros_like(w)
+        grad_b = []
+        start = 0
+        for group in _groups(a, b):
+            slope = grad[:, :, start : start + len(group)].contiguous()
+            start += len(group)
+            tanh = kept[0] if kept else torch.tanh(a.unsqueeze(2) * group)
+            grad_w += slope.reshape(-1) @ tanh.view(-1, len(w))
+            inner = tanh.square().neg_().add_(1).mul_(w).mul_(slope.unsqueeze(3))
+            grad_a += torch.einsum("bpci,ci->bpi", inner, group)
+            grad_b.append(torch.einsum("bpci,bpi->ci", inner, a))
+        return grad_a, torch.cat(grad_b), grad_w
+
+
+def _groups(a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    return b.split(max(1, GROUP_ENTRIES // max(1, a.numel())))

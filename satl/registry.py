@@ -1,0 +1,16 @@
+"""Which methods there are, by the name that configs use. Importing this imports no method."""
+
+from importlib import import_module
+
+METHODS: dict[str, str] = {
+    "satl": "satl.methods.satl:SATL",
+    "fixed_threshold": "baselines.fixed_threshold:FixedThreshold",
+    "partial_bce": "baselines.partial_bce:PartialBCE",
+    "assume_negative": "baselines.assume_negative:AssumeNegative",
+}
+
+
+def method_class(name: str) -> type:
+    """The class of a registered method (a subclass of `satl.methods.base.Method`)."""
+    module, _, attribute = METHODS[name].partition(":")
+    return getattr(import_module(module), attribute)

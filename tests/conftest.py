@@ -1,0 +1,85 @@
+"""A small COCO-style data set of generated pictures, and tables made of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from satl.data.coco import read_coco
+from satl.data.splits import split
+from satl.data.table import LabelTable
+
+GOLDEN = Path(__file__).parent / "golden"
+CATEGORY_NAMES = ("red", "green", "blue", "dark")
+
+
+@pytest.fixture(autouse=True)
+def _restore_torch_state():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def write_coco(folder: Path, images: int, seed: int, categories=CATEGORY_NAMES) -> None:
+    """Coloured rectangles: `folder`/images/*.jpg and `folder`/instances.json, ids with gaps."""
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    records, annotations = [], []
+    for index in range(images):
+        pixels = rng.integers(150, 200, (24, 32, 3), dtype=np.uint8)
+        for category in np.flatnonzero(rng.random(len(categories)) < 0.4):
+            top, left = rng.integers(0, 14), rng.integers(0, 20)
+            colour = np.eye(3)[category] * 255 if category < 3 else np.zeros(3)
+            pixels[top : top + 10, left : left + 12] = colour
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": 10 * index + 7,
+                    "category_id": 3 * int(category) + 2,
+                    "bbox": [int(left), int(top), 12, 10],
+                    "area": 120,
+                    "iscrowd": 0,
+                }
+            )
+        name = f"{index:04d}.jpg"
+        Image.fromarray(pixels).save(folder / "images" / name, quality=95)
+        records.append({"id": 10 * index + 7, "file_name": name, "width": 32, "height": 24})
+    content = {
+        "images": records,
+        "annotations": annotations,
+        "categories": [{"id": 3 * i + 2, "name": name} for i, name in enumerate(categories)],
+    }
+    (folder / "instances.json").write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="session")
+def coco_folder(tmp_path_factory) -> Path:
+    """Folders train and test, of 24 and 12 images."""
+    folder = tmp_path_factory.mktemp("coco")
+    write_coco(folder / "train", images=24, seed=1)
+    write_coco(folder / "test", images=12, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train_table(coco_folder) -> LabelTable:
+    return read_coco(coco_folder / "train/instances.json", coco_folder / "train/images")
+
+
+@pytest.fixture(scope="session")
+def test_table(coco_folder) -> LabelTable:
+    return read_coco(coco_folder / "test/instances.json", coco_folder / "test/images")
+
+
+@pytest.fixture(scope="session")
+def observed(train_table) -> LabelTable:
+    return split(train_table, 0.5)

@@ -1,0 +1,66 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import golden
+
+from satl.losses import gap_ranking, partial_bce
+
+
+def tensors(name):
+    return {key: torch.from_numpy(value) for key, value in golden(name).items()}
+
+
+def test_partial_bce_golden():
+    g = tensors("partial_bce")
+    margin = float(g["margin"])
+    assert partial_bce(g["logits"], g["labels"]).item() == pytest.approx(g["loss"].item(), abs=1e-6)
+    soft = partial_bce(g["logits"], g["soft_labels"])
+    assert soft.item() == pytest.approx(g["soft_loss"].item(), abs=1e-6)
+    above = partial_bce(g["logits"], g["soft_labels"], margin)
+    assert above.item() == pytest.approx(g["soft_loss_margin"].item(), abs=1e-6)
+
+
+def test_partial_bce_of_hard_labels_is_torch_bce_over_the_known_entries():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(5, 7), torch.randint(-1, 2, (5, 7))
+    known = labels != 0
+    expected = F.binary_cross_entropy_with_logits(logits[known], (labels[known] > 0).float())
+    assert partial_bce(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_unknown_entries_get_no_gradient():
+    logits = torch.randn(3, 4, requires_grad=True)
+    labels = torch.tensor([[1, 0, -1, 0]] * 3)
+    (partial_bce(logits, labels) + gap_ranking(logits, labels)).backward()
+    assert (logits.grad[:, [1, 3]] == 0).all()
+    assert (logits.grad[:, [0, 2]] != 0).all()
+
+
+def test_gap_ranking_equals_the_pairwise_hinge_of_margin_one():
+    torch.manual_seed(1)
+    logits, labels = torch.randn(9, 6), torch.randint(-1, 2, (9, 6))
+    labels[:, 5] = 1  # no negative: does not count
+    scores, hinges = torch.sigmoid(logits), []
+    for c in range(5):
+        positive, negative = scores[labels[:, c] > 0, c], scores[labels[:, c] < 0, c]
+        pairs = (1 - (positive[:, None] - negative[None])).clamp(min=0)
+        hinges.append(pairs.mean())
+    expected = torch.stack(hinges).mean()
+    assert gap_ranking(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [partial_bce, gap_ranking])
+def test_nothing_known_gives_zero_with_a_gradient_graph(loss):
+    logits = torch.randn(2, 3, requires_grad=True)
+    value = loss(logits, torch.zeros(2, 3, dtype=torch.int8))
+    value.backward()
+    assert value.item() == 0
+    assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("loss", [partial_bce, gap_ranking])
+def test_extreme_and_half_precision_logits_stay_finite(loss):
+    logits = torch.tensor([[300.0, -300.0], [-300.0, 300.0]], dtype=torch.bfloat16)
+    value = loss(logits.requires_grad_(), torch.tensor([[1, 1], [-1, -1]]))
+    assert value.dtype == torch.float32
+    assert torch.isfinite(value)

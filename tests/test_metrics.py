@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from conftest import golden
+from sklearn.metrics import average_precision_score
+
+from satl import metrics
+
+
+def test_golden_numbers_of_the_published_code():
+    g = golden("metrics")
+    ap = metrics.average_precision(g["scores"], g["targets"])
+    assert ap == pytest.approx(g["average_precision"], abs=1e-6)
+    assert metrics.voc2012_map(g["scores"], g["targets"]) == pytest.approx(g["voc2012_map"])
+    for top_k, key in ((None, "overall"), (3, "overall_top3")):
+        found = metrics.precision_recall_f1(g["scores"], g["targets"], top_k)
+        assert list(found) == g["columns"].tolist()
+        assert list(found.values()) == pytest.approx(g[key], abs=1e-6)
+
+
+@pytest.mark.parametrize("levels", [3, 20, 10**6], ids=["many ties", "some ties", "no ties"])
+def test_average_precision_agrees_with_scikit_learn(levels):
+    rng = np.random.default_rng(levels)
+    scores = rng.integers(0, levels, (300, 7)).astype(np.float32)
+    targets = rng.random((300, 7)) < np.linspace(0.01, 0.9, 7)
+    targets[0] = True
+    expected = [average_precision_score(t, s) for t, s in zip(targets.T, scores.T, strict=True)]
+    assert metrics.average_precision(scores, targets) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_order_of_images_does_not_matter_even_with_ties():
+    rng = np.random.default_rng(0)
+    scores, targets = rng.integers(0, 4, (50, 3)).astype(float), rng.random((50, 3)) < 0.3
+    order = rng.permutation(50)
+    for metric in (metrics.mean_ap, metrics.voc2012_map):
+        assert metric(scores, targets) == pytest.approx(metric(scores[order], targets[order]))
+
+
+def test_a_category_without_positives_is_nan_and_left_out_of_the_mean():
+    scores = np.array([[2.0, 1.0], [1.0, 2.0]])
+    targets = np.array([[1, -1], [-1, -1]])
+    ap = metrics.average_precision(scores, targets)
+    assert ap[0] == 1
+    assert np.isnan(ap[1])
+    assert metrics.mean_ap(scores, targets) == 1
+    assert metrics.voc2012_map(scores, targets) == 1
+    assert np.isnan(metrics.mean_ap(scores, -np.ones((2, 2))))
+
+
+def test_precision_recall_by_hand():
+    scores = np.array([[1.0, 1.0, -1.0], [1.0, -1.0, -1.0]])
+    targets = np.array([[1, -1, 1], [1, -1, -1]])
+    found = metrics.precision_recall_f1(scores, targets)
+    assert found["OP"] == pytest.approx(2 / 3)
+    assert found["OR"] == pytest.approx(2 / 3)
+    # The middle category has no positives: left out. The last has no predictions: precision 0.
+    assert found["CP"] == pytest.approx(0.5)
+    assert found["CR"] == pytest.approx(0.5)
+
+
+def test_top_k_keeps_the_k_highest_of_each_image():
+    scores = np.array([[5.0, 4.0, 3.0, 2.0]])
+    found = metrics.precision_recall_f1(scores, np.array([[-1, -1, -1, 1]]), top_k=3)
+    assert found["OR"] == 0
+    found = metrics.precision_recall_f1(scores, np.array([[-1, -1, -1, 1]]), top_k=9)
+    assert found["OR"] == 1
+
+
+def test_pseudo_label_quality_counts_unknown_entries_only():
+    observed = np.array([[1, 0, 0, 0]])
+    truth = np.array([[1, 1, -1, 1]])
+    pseudo = np.array([[-1, 1, 1, 0]])  # the first is known and must not count
+    found = metrics.pseudo_label_quality(pseudo, observed, truth)
+    assert found["pseudo_positive_precision"] == 0.5
+    assert found["pseudo_positive_recall"] == 0.5
+    assert np.isnan(found["pseudo_negative_precision"])
+    assert found["pseudo_negative_recall"] == 0
+    assert found["pseudo_coverage"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((3, 2)), np.full((4, 2), np.nan)])
+def test_bad_scores_are_refused(bad):
+    with pytest.raises(ValueError, match="scores"):
+        metrics.average_precision(bad, np.ones((4, 2)))

@@ -1,0 +1,87 @@
+# What all rules share: the checked experiment, where things lie, and how to call `satl`.
+# Imports no torch, NumPy or pandas: with --use-conda, only the rules' own environment has them.
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+sys.path.insert(0, str(workflow.basedir))
+
+from satl.codehash import code_hash, method_module
+import satl.config
+from satl.errors import UserError
+from satl.files import write_text
+from satl.registry import METHODS
+from satl.runs import EVALUATION_FILES, TRAIN_FILES, run_keys
+
+CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
+
+
+def checked_experiment():
+    """The experiment of the config files; stops with what is wrong in them."""
+    try:
+        experiment = satl.config.parse(config, CONFIG_FILES)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    # The options of methods, which the schema classes cannot check without importing the methods.
+    validate(config, f"{workflow.basedir}/workflow/schemas/config.schema.json", set_default=False)
+    return experiment
+
+
+EXPERIMENT = checked_experiment()
+RESULTS = f"results/{EXPERIMENT.name}"
+DATA = f"{RESULTS}/data/{{dataset}}"
+RUN = f"{RESULTS}/runs/{{dataset}}/{{method}}/known-{{ratio}}/seed-{{seed}}"
+RUNS = [str(key.folder(RESULTS)) for key in run_keys(EXPERIMENT)]
+ENVIRONMENT = f"{workflow.basedir}/environment.yml"
+
+# Under --use-conda `python` is that of the rule's environment; otherwise it is Snakemake's own.
+_conda = "conda" in {str(m) for m in workflow.deployment_settings.deployment_method}
+_python = "python" if _conda else shlex.quote(sys.executable)
+SATL = f"PYTHONPATH={shlex.quote(str(workflow.basedir))} {_python} -m satl"
+
+
+def checked_ownership():
+    """Stop before the results of another config file of the same name are overwritten."""
+    resolved = Path(RESULTS, "config.yaml")
+    if not resolved.is_file():
+        return
+    owner = resolved.read_text(encoding="utf-8").splitlines()[0].removeprefix("# resolved from ")
+    if owner != CONFIG_OWNER:
+        raise WorkflowError(
+            f"{RESULTS} holds the results of another config, {owner}, and {CONFIG_OWNER} has the "
+            f"same `name: {EXPERIMENT.name}`. Give it another name, or, if the file was only "
+            f"renamed, delete {resolved}."
+        )
+
+
+def _tidy(file):
+    file = Path(file).resolve()
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+
+
+CONFIG_OWNER = ", ".join(map(_tidy, workflow.configfiles))
+checked_ownership()
+
+
+wildcard_constraints:
+    dataset="|".join(EXPERIMENT.datasets),
+    method="|".join(EXPERIMENT.methods),
+    part="train|test",
+    ratio=r"\d\.\d\d",
+    seed=r"\d+",
+
+
+rule config:
+    output:
+        f"{RESULTS}/config.yaml",
+    params:
+        experiment=EXPERIMENT.source(),
+    localrule: True
+    run:
+        import yaml
+
+        text = yaml.safe_dump(params.experiment, sort_keys=False, allow_unicode=True)
+        write_text(Path(output[0]), f"# resolved from {CONFIG_OWNER}\n{text}")

@@ -1,0 +1,51 @@
+# From run folders to summary, tables and figures, and to MLflow.
+
+
+rule report:
+    input:
+        config=ancient(rules.config.output[0]),
+        runs=expand("{run}/{file}", run=RUNS, file=(*TRAIN_FILES, *EVALUATION_FILES)),
+        published=[d.published for d in EXPERIMENT.datasets.values() if d.published],
+    output:
+        f"{RESULTS}/summary.csv",
+        report(
+            expand(f"{RESULTS}/tables/{{dataset}}.html", dataset=EXPERIMENT.datasets),
+            caption="../report/table.rst",
+            category="Tables",
+        ),
+        expand(
+            f"{RESULTS}/tables/{{dataset}}.{{format}}",
+            dataset=EXPERIMENT.datasets,
+            format=("md", "tex", "csv"),
+        ),
+        report(
+            directory(f"{RESULTS}/figures"),
+            patterns=["{name}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+        ),
+    params:
+        experiment=EXPERIMENT.source(),
+        code=code_hash("satl.report"),
+    log:
+        f"{RESULTS}/logs/report.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "{SATL} report --config {input.config} > {log} 2>&1"
+
+
+rule track:
+    input:
+        config=ancient(rules.config.output[0]),
+        report=rules.report.output,
+    output:
+        f"{RESULTS}/mlflow.json",
+    params:
+        code=code_hash("satl.tracking"),
+    log:
+        f"{RESULTS}/logs/track.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "{SATL} track --config {input.config} > {output} 2> {log}"

@@ -1,0 +1,57 @@
+# From splits to run folders. Training gets no true labels, neither of training nor test images.
+
+
+rule backbone:
+    input:
+        config=ancient(rules.config.output[0]),
+    output:
+        f"{RESULTS}/backbone.pt",
+    params:
+        model=EXPERIMENT.model.model_dump(include={"backbone", "weights"}),
+        pretraining=(
+            EXPERIMENT.pretraining.model_dump() if EXPERIMENT.model.weights == "glyphs" else None
+        ),
+        code=code_hash("satl.models.backbone", "satl.pretrain"),
+        device=EXPERIMENT.device,
+    threads: EXPERIMENT.pretraining.threads
+    log:
+        f"{RESULTS}/logs/backbone.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "{SATL} backbone --config {input.config} --device {params.device} --out {output}"
+        " > {log} 2>&1"
+
+
+def method_entry_of(wildcards):
+    return EXPERIMENT.methods[wildcards.method]
+
+
+rule train:
+    input:
+        config=ancient(rules.config.output[0]),
+        observed=rules.split.output,
+        test=f"{DATA}/test-images.npz",
+        weights=rules.backbone.output,
+    output:
+        expand(f"{RUN}/{{file}}", file=TRAIN_FILES, allow_missing=True),
+    params:
+        folder=RUN,
+        checkpoints=f"{RESULTS}/checkpoints",
+        device=EXPERIMENT.device,
+        # These three decide whether a run is up to date.
+        method=lambda wildcards: method_entry_of(wildcards).model_dump(),
+        protocol=EXPERIMENT.model_dump(include={"model", "training"}),
+        code=lambda wildcards: code_hash(
+            "satl.engine", method_module(METHODS[method_entry_of(wildcards).method])
+        ),
+    threads: EXPERIMENT.training.threads
+    log:
+        f"{RESULTS}/logs/train/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "{SATL} train --config {input.config} --dataset {wildcards.dataset}"
+        " --method {wildcards.method} --observed {input.observed} --test-images {input.test}"
+        " --weights {input.weights} --checkpoints {params.checkpoints} --device {params.device}"
+        " --out {params.folder} > {log} 2>&1"
