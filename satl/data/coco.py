@@ -1,0 +1,139 @@
+"""COCO's `instances_*.json` to a label table, read by pycocotools."""
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from satl.data.table import LabelTable
+from satl.errors import UserError
+from satl.files import existing
+from satl.labels import NEGATIVE, POSITIVE
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
+
+
+
+def read_coco(
+    annotations: Path,
+    images: Path,
+    *,
+    unannotated: Literal["keep", "drop"] = "keep",
+    crowds: Literal["keep", "drop"] = "keep",
+    expected_images: int | None = None,
+) -> LabelTable:
+    """The label table of one `instances_*.json`.
+
+    Column = rank of the category id (ids may have gaps); row = place in the JSON's `images`.
+    A category is positive if the image has any annotation of it, otherwise negative.
+
+    Args:
+        annotations: the JSON file.
+        images: the folder of the image files it names.
+        unannotated: what becomes of images without annotations (the published partial
+            labels keep them, all-negative; several later papers drop them).
+        crowds: whether an annotation with `iscrowd` counts.
+        expected_images: how many images there must be.
+
+    Raises:
+        UserError: the file is missing or not COCO's format, or names an unknown category or
+            image; image files are missing; the count is not the expected one; nothing is left.
+    """
+    coco = _open(annotations)
+    ids = sorted(coco.cats)
+    column = {category: index for index, category in enumerate(ids)}
+    records = coco.dataset["images"]
+    row = {record["id"]: index for index, record in enumerate(records)}
+
+    labels = np.full((len(records), len(ids)), NEGATIVE, dtype=np.int8)
+    used = [a for a in coco.anns.values() if crowds == "keep" or not a.get("iscrowd", 0)]
+    try:
+        for annotation in used:
+            labels[row[annotation["image_id"]], column[annotation["category_id"]]] = POSITIVE
+    except KeyError as error:
+        raise UserError(
+            f"{annotations}: annotation {annotation['id']} names category_id "
+            f"{annotation['category_id']} and image_id {annotation['image_id']}; "
+            f"{error} is not listed in the file"
+        ) from error
+
+    _check_count(len(records), expected_images, annotations)
+    kept = np.arange(len(records))
+    if unannotated == "drop":
+        kept = np.flatnonzero((labels == POSITIVE).any(1))
+    if not kept.size:
+        raise UserError(f"{annotations}: no image is left; is this the right annotation file?")
+    names = tuple(records[index]["file_name"] for index in kept)
+    _check_files(images, names, annotations)
+    return LabelTable(
+        folder=str(images),
+        file_names=names,
+        image_ids=np.array([records[index]["id"] for index in kept], dtype=np.int64),
+        categories=tuple(coco.cats[category]["name"] for category in ids),
+        labels=labels[kept],
+        info={
+            "annotations": str(annotations),
+            "unannotated": unannotated,
+            "crowds": crowds,
+            "images_dropped": len(records) - len(kept),
+            "crowd_annotations": sum(bool(a.get("iscrowd", 0)) for a in coco.anns.values()),
+        },
+    )
+
+
+def _open(annotations: Path) -> "COCO":
+    from pycocotools.coco import COCO
+
+    talk = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(talk):  # pycocotools prints its progress
+            coco = COCO(str(existing(annotations, "annotation file")))
+    except (json.JSONDecodeError, UnicodeDecodeError, AssertionError, KeyError) as error:
+        raise UserError(f"{annotations}: not a COCO annotation file ({error})") from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(coco.dataset.get(key), list):
+            raise UserError(f"{annotations}: not a COCO instances file: it has no list {key!r}")
+    _check_unique(coco.dataset, annotations)
+    return coco
+
+
+def _check_unique(dataset: dict[str, Any], annotations: Path) -> None:
+    ids = [record["id"] for record in dataset["images"]]
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{annotations}: two images share an id")
+    names = [record["name"] for record in dataset["categories"]]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{annotations}: two categories are called {twice!r}")
+
+
+def _check_count(found: int, expected: int | None, annotations: Path) -> None:
+    if expected is not None and found != expected:
+        raise UserError(
+            f"{annotations}: {found} images, but expected_images says {expected}; "
+            "is the file complete, and of the right year and split?"
+        )
+
+
+def _check_files(folder: Path, names: tuple[str, ...], annotations: Path) -> None:
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such image folder (for {annotations})")
+    # One listing of each folder instead of a question to the file system for every image.
+    parents = {os.path.dirname(name) for name in names}
+    present = {
+        os.path.join(parent, entry.name)
+        for parent in parents
+        if Path(folder, parent).is_dir()
+        for entry in os.scandir(Path(folder, parent))
+    }
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise UserError(
+            f"{folder}: {len(missing)} of the {len(names)} images that {annotations} names "
+            f"are missing: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}"
+        )

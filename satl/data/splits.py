@@ -1,0 +1,55 @@
+"""Partial labels: keep each label with probability `known_ratio`, hide the rest."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from satl.data.table import LabelTable
+from satl.errors import UserError
+from satl.labels import UNKNOWN
+
+
+def known_mask(shape: tuple[int, int], ratio: float, seed: int = 0) -> np.ndarray:
+    """(N, C) bool, True where a label is known.
+
+    One uniform number per label is compared with the ratio, so that the labels known at 10 %
+    are among those known at 20 %, and so on. With seed 0 these are the masks of the published
+    partial labels (SST, AAAI 2022), bit for bit.
+
+    Raises:
+        UserError: the ratio is outside (0, 1].
+    """
+    if not 0 < ratio <= 1:
+        raise UserError(f"known ratio {ratio} is outside (0, 1]")
+    # The legacy generator, because the published masks were drawn with it.
+    return np.random.RandomState(seed).random_sample(shape) < ratio
+
+
+def observed_labels(labels: np.ndarray, ratio: float, seed: int = 0) -> np.ndarray:
+    """`labels` (N, C) with a random share of 1 - `ratio` set to 0 (unknown), as int8."""
+    labels = np.asarray(labels)
+    return np.where(known_mask(labels.shape, ratio, seed), labels, UNKNOWN).astype(np.int8)
+
+
+def split(table: LabelTable, ratio: float, seed: int = 0) -> LabelTable:
+    """The partially labelled table; `info` records how, the realised ratio and the mask's hash.
+
+    Raises:
+        UserError: the ratio is outside (0, 1], or no positive label is left to learn from.
+    """
+    mask = known_mask(table.labels.shape, ratio, seed)
+    observed = observed_labels(table.labels, ratio, seed)
+    if not (observed > 0).any():
+        raise UserError(
+            f"{table.folder}: an empty split: none of {len(table.file_names)} images keeps a "
+            f"positive label at known ratio {ratio} with seed {seed}; raise the ratio"
+        )
+    info = {
+        **table.info,
+        "known_ratio": ratio,
+        "realised_known_ratio": float(mask.mean()),
+        "seed": seed,
+        "mask_sha256": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
+    }
+    return replace(table, labels=observed, info=info)

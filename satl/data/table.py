@@ -1,0 +1,111 @@
+"""The label table: which categories each image of a split has. One `.npz` file on disk."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from satl.errors import UserError
+from satl.files import read_arrays, write_arrays
+from satl.labels import NEGATIVE, POSITIVE, UNKNOWN, check_label_code
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Images × categories, as (N, C) int8 labels in the project's code (+1, -1, 0).
+
+    The order of images is that of the source annotations, and fixed: masks depend on it.
+    `info` holds JSON-like facts about where the table comes from. A list of images without
+    labels (what training may know of the test set) is a table of zeros.
+    """
+
+    folder: str
+    file_names: tuple[str, ...]
+    image_ids: np.ndarray
+    categories: tuple[str, ...]
+    labels: np.ndarray
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.file_names), len(self.categories))
+        if self.labels.shape != shape or self.labels.dtype != np.int8:
+            raise ValueError(f"labels must be int8 of shape {shape}, found {self.labels.shape}")
+        check_label_code(self.labels, "label table")
+
+    def paths(self) -> list[Path]:
+        """The image files, in order."""
+        return [Path(self.folder, name) for name in self.file_names]
+
+    def without_labels(self) -> "LabelTable":
+        """The same images with every label unknown, and nothing else that tells of labels."""
+        return replace(self, labels=np.full_like(self.labels, UNKNOWN), info={"labels": "withheld"})
+
+    def counts(self) -> dict[str, Any]:
+        """Facts that a person checks at a glance."""
+        positives = (self.labels == POSITIVE).sum(0)
+        return {
+            "images": len(self.file_names),
+            "categories": len(self.categories),
+            "positive_labels": int(positives.sum()),
+            "negative_labels": int((self.labels == NEGATIVE).sum()),
+            "unknown_labels": int((self.labels == UNKNOWN).sum()),
+            "images_without_positives": int((self.labels != POSITIVE).all(1).sum()),
+            "categories_without_positives": [
+                name for name, count in zip(self.categories, positives, strict=True) if not count
+            ],
+        }
+
+    def digest(self) -> str:
+        """sha256 over images, categories and labels: the same table, the same digest."""
+        names = json.dumps([self.file_names, self.categories]).encode()
+        return hashlib.sha256(names + self.labels.tobytes()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        write_arrays(
+            path,
+            labels=self.labels,
+            image_ids=self.image_ids,
+            file_names=np.array(self.file_names, dtype=np.str_),
+            categories=np.array(self.categories, dtype=np.str_),
+            folder=np.array(self.folder),
+            info=np.array(json.dumps(self.info)),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "LabelTable":
+        """Raises UserError where `path` is missing or is not a label table."""
+        arrays = read_arrays(path, "label table")
+        try:
+            return cls(
+                folder=str(arrays["folder"]),
+                file_names=tuple(arrays["file_names"].tolist()),
+                image_ids=arrays["image_ids"],
+                categories=tuple(arrays["categories"].tolist()),
+                labels=arrays["labels"],
+                info=json.loads(str(arrays["info"])),
+            )
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"{path}: not a label table ({error}); make it again with `satl table`"
+            ) from error
+
+
+def check_same_categories(train: LabelTable, test: LabelTable) -> None:
+    """Raises UserError naming the difference, unless both tables have the same categories."""
+    if train.categories == test.categories:
+        return
+    only_train = [name for name in train.categories if name not in test.categories]
+    only_test = [name for name in test.categories if name not in train.categories]
+    difference = (
+        f"only in training: {only_train[:8]}, only in test: {only_test[:8]}"
+        if only_train or only_test
+        else "the same names in another order of ids"
+    )
+    raise UserError(
+        f"training images ({train.folder}) and test images ({test.folder}) have different "
+        f"categories ({len(train.categories)} and {len(test.categories)}): {difference}. "
+        "Give both annotation files the same `categories` list."
+    )
