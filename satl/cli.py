@@ -173,7 +173,8 @@ def _train(commands) -> None:
 def _run_train(args: argparse.Namespace) -> None:
     from satl.config import load
     from satl.data.table import LabelTable
-    from satl.engine import RunSpec, Shared, choose_device, train
+    from satl.engine import choose_device, train
+    from satl.jobs import RunSpec, Shared
 
     experiment = load(args.config)
     _choose(experiment.datasets, args.dataset, "dataset")

@@ -9,6 +9,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from satl.registry import METHODS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("satl", "baselines")
 # What these say reaches a run through its parameters, or (the version) not at all. Without
@@ -34,9 +36,9 @@ def code_hash(*modules: str) -> str:
     return state.hexdigest()[:16]
 
 
-def method_module(reference: str) -> str:
-    """The module part of a registry entry, 'package.module:Class'."""
-    return reference.partition(":")[0]
+def training_code(method: str) -> str:
+    """Hash of the code that a run of a registered method depends on."""
+    return code_hash("satl.engine", METHODS[method].partition(":")[0])
 
 
 def _source(module: str) -> Path | None:

@@ -229,7 +229,7 @@ def explain(error: ValidationError, schema: type[BaseModel]) -> str:
 
 def _without_tag(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """pydantic's location less the tag of a dataset's format, which the file does not show."""
-    return location[:2] + location[3:] if location[0] == "datasets" else location
+    return location[:2] + location[3:] if location[:1] == ("datasets",) else location
 
 
 def _known_keys(schema: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

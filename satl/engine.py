@@ -1,76 +1,41 @@
 """The one training loop: several runs (lanes) side by side behind one frozen backbone."""
 
-import json
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from satl import provenance
-from satl.codehash import code_hash, method_module
-from satl.config import Model, Training, read_options
+from satl.codehash import training_code
+from satl.config import read_options
 from satl.data.images import (
     Augmentation,
     Images,
+    augmentation_draws,
     consecutive_order,
     normalise,
     training_order,
 )
-from satl.data.table import LabelTable, check_same_categories
+from satl.data.table import check_same_categories
 from satl.data.words import word_vectors
 from satl.errors import UserError
-from satl.files import digest, write_arrays, write_json, write_text, write_yaml, writing
+from satl.files import digest
+from satl.jobs import RunSpec, Shared, run_config
 from satl.lane import Lane
 from satl.methods.base import Context
 from satl.models.backbone import build_backbone, load_weights
-from satl.registry import METHODS, method_class
+from satl.recording import check_ownership, write_run_folder
+from satl.registry import method_class
 from satl.seeds import derive_seed
 
 # Maps of the test images do not change while their stages are frozen; small ones are kept.
 KEPT_MAPS_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """One run to be trained: a method on a partially labelled table.
-
-    Attributes:
-        experiment, dataset, variant: names, as the config gives them.
-        method: the registered method that `variant` is; `options`: what differs from its defaults.
-        observed: the training images with what is known of their labels.
-        folder: the run folder to write.
-    """
-
-    experiment: str
-    dataset: str
-    variant: str
-    method: str
-    options: dict[str, Any]
-    observed: LabelTable
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What the runs of one training job have in common.
-
-    `test` is read for its images alone; `weights` is the file of the backbone's weights.
-    """
-
-    model: Model
-    training: Training
-    test: LabelTable
-    weights: Path
-    checkpoints: Path
-    device: torch.device
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,8 +59,8 @@ def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
     for bit, whether runs are trained alone or together, in one go or resumed.
 
     Raises:
-        UserError: train and test categories differ; bad options; an image cannot be read;
-            the loss is not finite.
+        UserError: train and test categories differ; bad options; a folder holds a run of
+            another config; an image cannot be read; the loss is not finite.
     """
     seed = _common_seed(runs)
     for run in runs:
@@ -117,27 +82,6 @@ def _common_seed(runs: Sequence[RunSpec]) -> int:
     if len(seeds) != 1 or len(images) != 1:
         raise UserError("runs trained together must have the same images and the same seed")
     return seeds.pop()
-
-
-def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[str, Any]:
-    """The run as resolved: what config.yaml holds."""
-    info = run.observed.info
-    return {
-        "experiment": run.experiment,
-        "dataset": run.dataset,
-        "method": run.variant,
-        "method_class": run.method,
-        "options": options,
-        "known_ratio": info["known_ratio"],
-        "seed": info["seed"],
-        "model": shared.model.model_dump(mode="json"),
-        "training": shared.training.model_dump(mode="json"),
-        "split": {
-            "mask_sha256": info["mask_sha256"],
-            "realised_known_ratio": info["realised_known_ratio"],
-            "table_sha256": run.observed.digest(),
-        },
-    }
 
 
 class _Trainer:
@@ -162,6 +106,7 @@ class _Trainer:
         kind = method_class(run.method)
         options = read_options(kind.Options, run.options, f"methods.{run.variant}")
         config = run_config(run, self.shared, options.model_dump(mode="json"))
+        check_ownership(run.folder, config)
         self.configs.append(config)
         categories = run.observed.categories
         context = Context(categories, self.shared.training.epochs, self.steps)
@@ -203,6 +148,7 @@ class _Trainer:
 
     def _train_epoch(self, epoch: int, lanes: list[Lane]) -> None:
         order = self._order(epoch)
+        draws = augmentation_draws(len(self.train_images), self.seed, epoch)
         for lane in lanes:
             lane.begin_epoch()
         batches = self.train_images.batches(order, self.shared.training.workers)
@@ -211,7 +157,7 @@ class _Trainer:
         with bar:
             for step, (indices, images) in enumerate(zip(order, batches, strict=True)):
                 images = images.to(self.device, non_blocking=True)
-                maps = self._maps(self.augment(images, indices, self.seed, epoch))
+                maps = self._maps(self.augment(images, draws[indices]))
                 rows = torch.tensor(indices, device=self.device)
                 for lane in lanes:
                     lane.step(maps, rows, step)
@@ -244,59 +190,6 @@ class _Trainer:
         self.kept_maps = kept if count <= KEPT_MAPS_BYTES else None
 
 
-def training_code(method: str) -> str:
-    """Hash of the code that a run of this method depends on."""
-    return code_hash("satl.engine", method_module(METHODS[method]))
-
-
 def _file_digest(path: Path) -> str:
-    import hashlib
-
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_run_folder(
-    run: RunSpec, shared: Shared, lane: Lane, config: dict[str, Any], started: str
-) -> None:
-    """Write the files of a finished run (satl.records); run.json comes last."""
-    folder, epochs = run.folder, lane.epoch_arrays()
-    write_yaml(folder / "config.yaml", config)
-    lines = [json.dumps(line) for line in lane.metrics]
-    write_text(folder / "metrics.jsonl", "\n".join(lines) + "\n")
-    with writing(folder / "thresholds.parquet") as temporary:
-        pd.concat(lane.thresholds, ignore_index=True).to_parquet(temporary, index=False)
-    categories = np.array(run.observed.categories, dtype=np.str_)
-    write_arrays(
-        folder / "predictions.npz",
-        logits=np.stack([epoch["test_logits"] for epoch in epochs]),
-        image_ids=shared.test.image_ids,
-        categories=categories,
-    )
-    write_arrays(
-        folder / "training_scores.npz",
-        pseudo_labels=np.stack([epoch["pseudo_labels"] for epoch in epochs]),
-        logits=epochs[-1]["train_logits"],
-        image_ids=run.observed.image_ids,
-        categories=categories,
-    )
-    seconds = sum(line["seconds"] for line in lane.metrics)
-    images = shared.training.epochs * len(run.observed.file_names)
-    write_json(
-        folder / "run.json",
-        {
-            "commit": provenance.commit(),
-            "versions": provenance.versions(),
-            "device": _device_name(shared.device),
-            "seconds": round(seconds, 3),
-            "images_per_second": round(images / seconds, 1),
-            "config_hash": digest(config),
-            "code_hash": training_code(run.method),
-            "started": started,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

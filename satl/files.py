@@ -43,19 +43,23 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8."""
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_yaml(path: Path, value: Any) -> None:
+    """Write `value` as YAML, keys in their order."""
     write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
 
 def write_arrays(path: Path, **arrays: "np.ndarray") -> None:
+    """Write arrays by name as a compressed `.npz`."""
     import numpy as np  # not at the top: the workflow reads configs where there is no NumPy
 
     with writing(path) as temporary, open(temporary, "wb") as file:

@@ -13,7 +13,8 @@ def bce_terms(logits: Tensor, labels: Tensor) -> Tensor:
     """
     labels = labels.float()
     sign = labels.sign()
-    terms = F.binary_cross_entropy_with_logits(logits.float() * sign, labels.abs(), reduction="none")
+    turned = logits.float() * sign
+    terms = F.binary_cross_entropy_with_logits(turned, labels.abs(), reduction="none")
     return terms * sign.abs()
 
 

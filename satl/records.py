@@ -52,12 +52,15 @@ class RunFolder:
         return (self.path / "metrics.json").is_file()
 
     def config(self) -> dict[str, Any]:
+        """What was run, with all defaults resolved."""
         return read_yaml(self.path / "config.yaml")
 
     def run(self) -> dict[str, Any]:
+        """Versions, commit, device, timings, hashes."""
         return self._json("run.json")
 
     def metrics(self) -> dict[str, Any]:
+        """Test metrics and quality of pseudo-labels, in per cent; null where not defined."""
         return self._json("metrics.json")
 
     def epochs(self) -> pd.DataFrame:
@@ -73,9 +76,11 @@ class RunFolder:
         return pd.read_parquet(existing(self.path / "score_histogram.parquet"))
 
     def predictions(self) -> dict[str, np.ndarray]:
+        """Arrays logits (E, N_test, C), image_ids, categories."""
         return self._arrays("predictions.npz")
 
     def training_scores(self) -> dict[str, np.ndarray]:
+        """Arrays pseudo_labels (E, N_train, C), logits (N_train, C), image_ids, categories."""
         return self._arrays("training_scores.npz")
 
     def _json(self, name: str) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from satl import engine
 from satl.config import Model, Training
 from satl.data.splits import split
 from satl.data.table import LabelTable
-from satl.engine import RunSpec, Shared, train
+from satl.engine import train
 from satl.errors import UserError
+from satl.jobs import RunSpec, Shared
 from satl.models.backbone import initial_weights
 from satl.records import THRESHOLD_COLUMNS, TRAIN_FILES, RunFolder
 from satl.registry import METHODS
@@ -180,6 +181,14 @@ def test_a_checkpoint_of_other_options_is_not_used(tmp_path, shared, observed, m
     train(shared, [spec(observed, tmp_path / "a")])
     train(shared, [spec(observed, tmp_path / "b", ranking_weight=0.0)])
     assert len(list(shared.checkpoints.iterdir())) == 2
+
+
+def test_a_run_folder_of_another_config_is_left_alone(tmp_path, shared, observed):
+    train(shared, [spec(observed, tmp_path / "run")])
+    with pytest.raises(UserError, match=r"run holds a run of another config \(options: .*0.95"):
+        train(shared, [spec(observed, tmp_path / "run", q=0.9)])
+    assert RunFolder(tmp_path / "run").config()["options"]["q"] == 0.95
+    train(shared, [spec(observed, tmp_path / "run")])
 
 
 def test_an_infinite_loss_stops_and_keeps_the_last_checkpoint(

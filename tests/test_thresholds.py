@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Normal
 
 from satl.thresholds import (
     RULES,
@@ -67,10 +68,8 @@ def test_posterior_thresholds_are_where_the_gaussian_posterior_reaches_q():
     found = gaussian_thresholds(moments, q, prior_pos=True, prior_neg=True)
     sd = moments.shared_var.sqrt()
     for tau, positive in ((found.pos, True), (found.neg, False)):
-        like_pos = moments.prior * torch.distributions.Normal(moments.mu_pos, sd).log_prob(tau).exp()
-        like_neg = (1 - moments.prior) * torch.distributions.Normal(
-            moments.mu_neg, sd
-        ).log_prob(tau).exp()
+        like_pos = moments.prior * Normal(moments.mu_pos, sd).log_prob(tau).exp()
+        like_neg = (1 - moments.prior) * Normal(moments.mu_neg, sd).log_prob(tau).exp()
         posterior = (like_pos if positive else like_neg) / (like_pos + like_neg)
         assert torch.allclose(posterior, torch.full_like(posterior, q), atol=1e-4)
 

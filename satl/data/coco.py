@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
 
-
 def read_coco(
     annotations: Path,
     images: Path,

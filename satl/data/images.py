@@ -102,10 +102,14 @@ def normalise(images: Tensor) -> Tensor:
     return (images.float() - mean) / std
 
 
+def augmentation_draws(images: int, seed: int, epoch: int) -> np.ndarray:
+    """(images, 4) uniform numbers: what happens to each image in this epoch, whatever its batch."""
+    return np.random.default_rng(derive_seed(seed, "augmentation", epoch)).random((images, 4))
+
+
 class Augmentation:
     """The published training transform: one of several square crops, resize, flip.
 
-    What happens to an image depends on (seed, epoch, image index) alone, not on its batch.
     Crops are resized by antialiased bicubic interpolation, all crops of one size together.
 
     Args:
@@ -117,9 +121,11 @@ class Augmentation:
     def __init__(self, scales: Sequence[float], side: int, flip: bool) -> None:
         self.scales, self.side, self.flip = tuple(scales), side, flip
 
-    def __call__(self, images: Tensor, indices: Sequence[int], seed: int, epoch: int) -> Tensor:
-        """(B, 3, S, S) uint8 images to (B, 3, side, side) float in 0..255."""
-        draws = np.stack([self._draw(index, seed, epoch) for index in indices])
+    def __call__(self, images: Tensor, draws: np.ndarray) -> Tensor:
+        """(B, 3, S, S) uint8 images to (B, 3, side, side) float in 0..255.
+
+        `draws` (B, 4) in [0, 1) choose the size of the crop, its top and left, and the flip.
+        """
         full = images.shape[-1]
         crops = [round(scale * full) for scale in self.scales]
         choice = (draws[:, 0] * len(crops)).astype(int)
@@ -139,9 +145,6 @@ class Augmentation:
             flipped = torch.from_numpy(draws[:, 3] < 0.5).to(images.device)
             result = torch.where(flipped.view(-1, 1, 1, 1), result.flip(3), result)
         return result
-
-    def _draw(self, index: int, seed: int, epoch: int) -> np.ndarray:
-        return np.random.default_rng((seed, epoch, index)).random(4)
 
     def _resize(self, part: Tensor) -> Tensor:
         if part.shape[-1] == self.side:

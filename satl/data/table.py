@@ -64,6 +64,7 @@ class LabelTable:
         return hashlib.sha256(names + self.labels.tobytes()).hexdigest()
 
     def save(self, path: Path) -> None:
+        """Write the table as one `.npz`, whole or not at all."""
         write_arrays(
             path,
             labels=self.labels,

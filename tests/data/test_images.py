@@ -8,6 +8,7 @@ from satl.data.images import (
     IMAGENET_STD,
     Augmentation,
     Images,
+    augmentation_draws,
     consecutive_order,
     normalise,
     read_image,
@@ -71,7 +72,7 @@ def test_training_order_depends_on_seed_and_epoch_alone():
     assert first == training_order(10, 4, drop_last=False, seed=0, epoch=1)
     assert first != training_order(10, 4, drop_last=False, seed=0, epoch=2)
     assert first != training_order(10, 4, drop_last=False, seed=1, epoch=1)
-    assert sorted(sum(first, [])) == list(range(10))
+    assert sorted(index for batch in first for index in batch) == list(range(10))
 
 
 @pytest.mark.parametrize(
@@ -95,29 +96,39 @@ def test_normalise():
 
 
 def test_augmentation_depends_on_the_image_not_on_its_batch():
-    augment = Augmentation([1.0, 0.5], 12, flip=True)
+    augment, draws = Augmentation([1.0, 0.5], 12, flip=True), augmentation_draws(6, 3, 2)
     images = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
-    together = augment(images, range(6), seed=3, epoch=2)
+    together = augment(images, draws)
     for index in range(6):
-        alone = augment(images[index : index + 1], [index], seed=3, epoch=2)
+        alone = augment(images[index : index + 1], draws[index : index + 1])
         assert torch.equal(alone[0], together[index])
-    assert not torch.equal(together, augment(images, range(6), seed=3, epoch=4))
+    assert not torch.equal(together, augment(images, augmentation_draws(6, 3, 4)))
+
+
+def test_draws_depend_on_seed_and_epoch_and_not_on_how_many_there_are():
+    draws = augmentation_draws(9, seed=1, epoch=2)
+    assert np.array_equal(draws[:4], augmentation_draws(4, seed=1, epoch=2))
+    assert not np.array_equal(draws, augmentation_draws(9, seed=1, epoch=3))
+    assert not np.array_equal(draws, augmentation_draws(9, seed=2, epoch=2))
 
 
 def test_augmented_crops_are_crops_of_the_image():
     augment = Augmentation([0.5], 8, flip=False)
-    image = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(1, 3, 1, 1)
-    for index in range(20):
-        crop = augment(image, [index], seed=0, epoch=0)[0, 0]
+    image = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(50, 3, 16, 16)
+    crops = augment(image, augmentation_draws(50, 0, 0))[:, 0]
+    corners = set()
+    for crop in crops:
         top, left = divmod(int(crop[0, 0]), 16)
         assert torch.equal(crop, image[0, 0, top : top + 8, left : left + 8].float())
+        corners.add((top, left))
+    assert len(corners) > 20
 
 
 def test_flip_turns_about_half_of_the_images():
     augment = Augmentation([1.0], 4, flip=True)
     image = torch.arange(4, dtype=torch.uint8).view(1, 1, 1, 4).expand(400, 3, 4, 4)
-    flipped = (augment(image, range(400), seed=0, epoch=0)[:, 0, 0, 0] == 3).float().mean()
-    assert 0.4 < flipped < 0.6
+    turned = augment(image, augmentation_draws(400, 0, 0))[:, 0, 0, 0] == 3
+    assert 0.4 < turned.float().mean() < 0.6
 
 
 def test_resized_crops_agree_with_pillow_within_rounding():
@@ -125,5 +136,5 @@ def test_resized_crops_agree_with_pillow_within_rounding():
     smooth = np.asarray(Image.fromarray(pixels).resize((8, 8)).resize((32, 32)))
     expected = np.asarray(Image.fromarray(smooth).resize((20, 20), Image.Resampling.BICUBIC))
     tensor = torch.from_numpy(smooth.copy()).permute(2, 0, 1)[None]
-    found = Augmentation([1.0], 20, flip=False)(tensor, [0], seed=0, epoch=0)[0]
+    found = Augmentation([1.0], 20, flip=False)(tensor, augmentation_draws(1, 0, 0))[0]
     assert np.abs(found.permute(1, 2, 0).numpy() - expected).max() <= 1

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from conftest import golden
@@ -17,7 +19,7 @@ def test_masks_are_the_published_ones_bit_for_bit():
 
 def test_masks_are_nested_and_reach_everything():
     masks = [known_mask((200, 9), tenths / 10, seed=3) for tenths in range(1, 11)]
-    for small, large in zip(masks, masks[1:], strict=False):
+    for small, large in itertools.pairwise(masks):
         assert not (small & ~large).any()
     assert masks[-1].all()
     assert not np.array_equal(masks[4], known_mask((200, 9), 0.5, seed=4))

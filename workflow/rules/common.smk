@@ -9,11 +9,10 @@ from snakemake.utils import validate
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satl.codehash import code_hash, method_module
+from satl.codehash import code_hash, training_code
 import satl.config
 from satl.errors import UserError
 from satl.files import write_text
-from satl.registry import METHODS
 from satl.runs import EVALUATION_FILES, TRAIN_FILES, run_keys
 
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))

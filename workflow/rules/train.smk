@@ -42,9 +42,7 @@ rule train:
         # These three decide whether a run is up to date.
         method=lambda wildcards: method_entry_of(wildcards).model_dump(),
         protocol=EXPERIMENT.model_dump(include={"model", "training"}),
-        code=lambda wildcards: code_hash(
-            "satl.engine", method_module(METHODS[method_entry_of(wildcards).method])
-        ),
+        code=lambda wildcards: training_code(method_entry_of(wildcards).method),
     threads: EXPERIMENT.training.threads
     log:
         f"{RESULTS}/logs/train/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",

@@ -1,0 +1,78 @@
+"""Writing the run folder of a finished run; `satl.records` reads it and says what is in it."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from satl import provenance
+from satl.codehash import training_code
+from satl.errors import UserError
+from satl.files import digest, read_yaml, write_arrays, write_json, write_text, write_yaml, writing
+from satl.jobs import RunSpec, Shared
+from satl.lane import Lane
+
+
+def check_ownership(folder: Path, config: dict[str, Any]) -> None:
+    """Raises UserError where `folder` holds a run of another configuration than `config`."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return
+    found = read_yaml(path)
+    differing = [k for k in (*config, *found) if config.get(k) != found.get(k)]
+    if differing:
+        key = differing[0]
+        raise UserError(
+            f"{folder} holds a run of another config ({key}: {found.get(key)!r} there, "
+            f"{config.get(key)!r} here); remove it, or choose another --out"
+        )
+
+
+def write_run_folder(
+    run: RunSpec, shared: Shared, lane: Lane, config: dict[str, Any], started: str
+) -> None:
+    """Write the files of a finished run (satl.records); run.json comes last."""
+    folder, epochs = run.folder, lane.epoch_arrays()
+    write_yaml(folder / "config.yaml", config)
+    lines = [json.dumps(line) for line in lane.metrics]
+    write_text(folder / "metrics.jsonl", "\n".join(lines) + "\n")
+    with writing(folder / "thresholds.parquet") as temporary:
+        pd.concat(lane.thresholds, ignore_index=True).to_parquet(temporary, index=False)
+    categories = np.array(run.observed.categories, dtype=np.str_)
+    write_arrays(
+        folder / "predictions.npz",
+        logits=np.stack([epoch["test_logits"] for epoch in epochs]),
+        image_ids=shared.test.image_ids,
+        categories=categories,
+    )
+    write_arrays(
+        folder / "training_scores.npz",
+        pseudo_labels=np.stack([epoch["pseudo_labels"] for epoch in epochs]),
+        logits=epochs[-1]["train_logits"],
+        image_ids=run.observed.image_ids,
+        categories=categories,
+    )
+    seconds = sum(line["seconds"] for line in lane.metrics)
+    images = shared.training.epochs * len(run.observed.file_names)
+    write_json(
+        folder / "run.json",
+        {
+            "commit": provenance.commit(),
+            "versions": provenance.versions(),
+            "device": _device_name(shared.device),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 1),
+            "config_hash": digest(config),
+            "code_hash": training_code(run.method),
+            "started": started,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

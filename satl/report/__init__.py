@@ -1,0 +1,41 @@
+"""Everything that is made from run folders: summary, tables and figures of an experiment."""
+
+from pathlib import Path
+
+from satl.config import Experiment
+from satl.errors import UserError
+from satl.files import write_text
+from satl.report.figures import write_figures
+from satl.report.render import RENDERERS
+from satl.report.runs import evaluated_runs
+from satl.report.summary import summary_of, write_summary
+from satl.report.tables import result_table
+
+
+def write_report(experiment: Experiment, results: Path) -> None:
+    """Write summary.csv, tables/ and figures/ into `results` (results/NAME) from its run folders.
+
+    Files that an earlier report left in tables/ and figures/, and that this one does not make,
+    are removed.
+
+    Raises:
+        UserError: no run is evaluated, or a run folder is of another config or damaged.
+    """
+    runs = evaluated_runs(experiment, results)
+    base = Path(results)
+    if not runs:
+        raise UserError(f"{base}: no evaluated run to report on; train and evaluate one first")
+    write_summary(summary_of(runs), base / "summary.csv")
+    made = {base / "summary.csv"}
+    for dataset in experiment.datasets:
+        of_dataset = [run for run in runs if run.key.dataset == dataset]
+        table = result_table(experiment, dataset, of_dataset)
+        for suffix, render in RENDERERS.items():
+            path = base / "tables" / f"{dataset}.{suffix}"
+            write_text(path, render(table))
+            made.add(path)
+    made.update(write_figures(experiment, runs, base / "figures"))
+    for folder in (base / "tables", base / "figures"):
+        for path in folder.iterdir():
+            if path not in made:
+                path.unlink()

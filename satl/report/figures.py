@@ -1,0 +1,154 @@
+"""All figures of an experiment: gathers what each needs from run folders, draws and saves it."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from satl.config import Experiment
+from satl.files import write_json
+from satl.report.plot_map import map_figure
+from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
+from satl.report.plot_scores import positive_counts, score_figure
+from satl.report.plot_thresholds import threshold_figure
+from satl.report.runs import Run, commits
+from satl.report.style import Looks, house_style, looks_of, lowest_middle_highest, save
+from satl.report.summary import summary_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure, the name of its files, and the runs that it shows."""
+
+    name: str
+    dataset: str
+    title: str
+    runs: list[Run]
+    figure: Figure
+
+
+def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list[Path]:
+    """Draw all figures of evaluated `runs` into `folder`, as PNG and PDF, and an index.json.
+
+    A figure that lacks its data is left out, and the log says why. index.json lists, for each
+    file, its title and the run folders (relative to results/NAME) and config hashes behind it.
+    The same run folders give the same bytes.
+
+    Returns:
+        The paths of all files written.
+    """
+    index, paths = [], []
+    looks = looks_of(list(experiment.methods))
+    with house_style():
+        for dataset in experiment.datasets:
+            of_dataset = [run for run in runs if run.key.dataset == dataset]
+            for plot in _plots(dataset, of_dataset, looks):
+                footer = f"{experiment.name} · {plot.name} · commit {commits(plot.runs)}"
+                saved = save(plot.figure, folder / plot.name, footer)
+                index += [_entry(plot, path) for path in saved]
+                paths += saved
+    write_json(folder / "index.json", index)
+    return [*paths, folder / "index.json"]
+
+
+def _plots(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
+    """The figures of one data set, one after the other."""
+    if not runs:
+        log.warning("%s: no figures, as no run is evaluated", dataset)
+        return
+    yield from _map_plot(dataset, runs, looks)
+    for method in dict.fromkeys(run.key.method for run in runs):
+        yield from _threshold_plots(dataset, [run for run in runs if run.key.method == method])
+    yield from _pseudo_label_plot(dataset, runs, looks)
+
+
+def _map_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
+    summary = summary_of(runs)
+    name = f"{dataset}-map-by-known-ratio"
+    if summary["mAP"].isna().all():
+        log.warning("%s: left out, as no run has a mAP", name)
+        return
+    title = f"mAP on {dataset} by share of known labels, last epoch"
+    yield Plot(name, dataset, title, runs, map_figure(summary, looks))
+
+
+def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot]:
+    """Thresholds and score distributions of one method, from its first seed."""
+    method = runs[0].key.method
+    names = [f"{dataset}-thresholds-{method}", f"{dataset}-score-distributions-{method}"]
+    runs = [run for run in runs if run.key.seed == runs[0].key.seed]
+    ratios = lowest_middle_highest([run.key.known_ratio for run in runs])
+    shown = [run for run in runs if run.key.known_ratio in ratios]
+    thresholds = _stack({run.key.known_ratio: run.folder.thresholds() for run in shown})
+    if not _vary_by_category(thresholds):
+        log.info("%s: left out, as thresholds do not vary by category", " and ".join(names))
+        return
+    histograms = _stack({run.key.known_ratio: run.folder.score_histogram() for run in shown})
+    counts = positive_counts(histograms[histograms["known_ratio"] == ratios[0]])
+    title = f"Thresholds of {method} on {dataset} over the epochs"
+    yield Plot(names[0], dataset, title, shown, threshold_figure(thresholds, counts))
+
+    last = thresholds[thresholds["epoch"] == thresholds["epoch"].max()]
+    title = f"Training logits and thresholds of {method} on {dataset}, last epoch"
+    two = [table[table["known_ratio"].isin(ratios[:2])] for table in (histograms, last)]
+    shown = [run for run in shown if run.key.known_ratio in ratios[:2]]
+    yield Plot(names[1], dataset, title, shown, score_figure(*two))
+
+
+def _vary_by_category(thresholds: pd.DataFrame) -> bool:
+    finite = thresholds[thresholds["tau_pos"].abs() < float("inf")]
+    return bool((finite.groupby(["known_ratio", "epoch"])["tau_pos"].nunique() > 1).any())
+
+
+def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
+    """Quality of the pseudo-labels of all methods that make any."""
+    name = f"{dataset}-pseudo-labels"
+    ratios = lowest_middle_highest([run.key.known_ratio for run in runs])
+    shown = [run for run in runs if run.key.known_ratio in ratios]
+    quality = {run.key: _quality(run) for run in shown}
+    makers = {key.method for key, table in quality.items() if table.notna().any(axis=None)}
+    shown = [run for run in shown if run.key.method in makers]
+    if not shown:
+        log.info("%s: left out, as no method makes pseudo-labels", name)
+        return
+    rows = pd.concat([
+        quality[run.key].reset_index().assign(
+            method=run.key.method, known_ratio=run.key.known_ratio, seed=run.key.seed
+        )
+        for run in shown
+    ])  # fmt: skip
+    nominal = {run.key.method: aim for run in shown if (aim := _aimed_precision(run)) is not None}
+    title = f"Quality of the pseudo-labels on {dataset} over the epochs"
+    yield Plot(name, dataset, title, shown, pseudo_label_figure(rows, nominal, looks))
+
+
+def _quality(run: Run) -> pd.DataFrame:
+    """Index epoch, columns MEASURES, per cent."""
+    epochs = pd.DataFrame(run.metrics["epochs"]).set_index("epoch")
+    return epochs.reindex(columns=list(MEASURES)).astype(float)
+
+
+def _aimed_precision(run: Run) -> float | None:
+    """Per cent; the rule `posterior` sets its thresholds where the posterior is q."""
+    options = run.config["options"]
+    return 100 * options["q"] if options.get("rule") == "posterior" and "q" in options else None
+
+
+def _stack(by_ratio: dict[float, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(by_ratio, names=["known_ratio"]).reset_index("known_ratio")
+
+
+def _entry(plot: Plot, path: Path) -> dict:
+    sources = [
+        {
+            "folder": run.key.folder(Path()).as_posix(),
+            "config_hash": run.record["config_hash"],
+        }
+        for run in plot.runs
+    ]
+    return {"file": path.name, "dataset": plot.dataset, "title": plot.title, "runs": sources}

@@ -1,0 +1,142 @@
+"""A `Table` as Markdown, LaTeX, CSV and HTML: one short function a format, no logic."""
+
+import html
+from collections.abc import Callable
+
+import pandas as pd
+
+from satl.report.tables import NO_VALUE, Cell, Table
+
+LATEX_SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", NO_VALUE: "--",
+}  # fmt: skip
+MARKDOWN_SPECIAL = {mark: f"\\{mark}" for mark in "\\`*_|<>[]"}
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2128; --faint: #667080; --line: #d5dae1;
+        --paper: #ffffff; --band: #f3f5f8; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e3e7ec; --faint: #939dab; --line: #38404b; --paper: #14181d; --band: #1d232a; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+       max-width: 70rem; margin: 2.5rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.3rem; font-weight: 600; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .7rem; text-align: right; white-space: nowrap; font-weight: 400; }
+th:first-child { text-align: left; }
+thead th { border-bottom: 2px solid var(--line); color: var(--faint); }
+tbody tr.block th { background: var(--band); color: var(--faint); font-size: .85rem; }
+tbody tr:hover td, tbody tr:hover th { background: var(--band); }
+tbody:last-child tr:last-child > * { border-bottom: 2px solid var(--line); }
+sup { color: var(--faint); font-size: .7em; }
+ol { color: var(--faint); font-size: .85rem; margin-top: 1.25rem; padding-left: 1.25rem; }
+"""
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown, a table a block; `<ins>` is what GitHub underlines."""
+    lines = [f"## {_escape(table.caption, MARKDOWN_SPECIAL)}", ""]
+    for block in table.blocks:
+        lines += [f"### {block.title}", "", _pipes(["method", *table.headings])]
+        lines += [_pipes([":--", *["--:"] * len(table.columns)])]
+        for row in block.rows:
+            note = f"<sup>{row.note}</sup>" if row.note else ""
+            cells = [_mark(cell.text, cell, "**{}**", "<ins>{}</ins>") for cell in row.cells]
+            lines.append(_pipes([_escape(row.method, MARKDOWN_SPECIAL) + note, *cells]))
+        lines.append("")
+    notes = enumerate(table.notes, start=1)
+    lines += [f"{number}. {_escape(note, MARKDOWN_SPECIAL)}" for number, note in notes]
+    return "\n".join(lines) + "\n"
+
+
+def latex(table: Table) -> str:
+    """A `table` environment for \\input; it needs the package booktabs."""
+    width = len(table.columns) + 1
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}[t]", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{_escape(table.caption, LATEX_SPECIAL)}}}",
+        rf"\label{{tab:{table.dataset}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule",
+        _ampersands(["method", *(_escape(name, LATEX_SPECIAL) for name in table.headings)]),
+    ]  # fmt: skip
+    for block in table.blocks:
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\itshape {block.title}}} \\"]
+        for row in block.rows:
+            note = rf"\textsuperscript{{{row.note}}}" if row.note else ""
+            texts = [_escape(cell.text, LATEX_SPECIAL) for cell in row.cells]
+            cells = [
+                _mark(text, cell, r"\textbf{{{}}}", r"\underline{{{}}}")
+                for text, cell in zip(texts, row.cells, strict=True)
+            ]
+            lines.append(_ampersands([_escape(row.method, LATEX_SPECIAL) + note, *cells]))
+    lines += [r"\bottomrule", r"\end{tabular}", "", r"\medskip"]
+    lines += [r"\begin{minipage}{\linewidth}\footnotesize"]
+    lines += [
+        rf"\textsuperscript{{{number}}}~{_escape(note, LATEX_SPECIAL)}\par"
+        for number, note in enumerate(table.notes, start=1)
+    ]
+    return "\n".join([*lines, r"\end{minipage}", r"\end{table}"]) + "\n"
+
+
+def csv(table: Table) -> str:
+    """Tidy: one line a cell, in per cent; no value is an empty field."""
+    cells = [
+        {
+            "dataset": table.dataset, "selection": block.name, "method": row.method,
+            "known_ratio": column, "mAP": cell.mean, "std": cell.std, "runs": cell.runs,
+            "source": row.source,
+        }
+        for block in table.blocks
+        for row in block.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(cells).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def page(table: Table) -> str:
+    """A self-contained HTML page, for light and dark screens."""
+    bodies = []
+    for block in table.blocks:
+        rows = [f'<tr class="block"><th colspan="{len(table.columns) + 1}">{block.title}</th></tr>']
+        for row in block.rows:
+            note = f"<sup>{row.note}</sup>" if row.note else ""
+            cells = [_mark(cell.text, cell, "<b>{}</b>", "<u>{}</u>") for cell in row.cells]
+            values = "".join(f"<td>{cell}</td>" for cell in cells)
+            rows.append(f'<tr><th scope="row">{html.escape(row.method)}{note}</th>{values}</tr>')
+        bodies.append("<tbody>\n" + "\n".join(rows) + "\n</tbody>")
+    headings = "".join(f'<th scope="col">{name}</th>' for name in ("method", *table.headings))
+    notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    caption = html.escape(table.caption)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width">\n<title>{caption}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{caption}</h1>\n"
+        f'<div class="wide">\n<table>\n<thead><tr>{headings}</tr></thead>\n'
+        + "\n".join(bodies)
+        + f"\n</table>\n</div>\n<ol>\n{notes}\n</ol>\n</body>\n</html>\n"
+    )
+
+
+RENDERERS: dict[str, Callable[[Table], str]] = {
+    "md": markdown, "tex": latex, "csv": csv, "html": page,
+}  # fmt: skip
+
+
+def _mark(text: str, cell: Cell, best: str, second: str) -> str:
+    """`text` in the format's template for its place."""
+    return {1: best, 2: second}.get(cell.place, "{}").format(text)
+
+
+def _escape(text: str, special: dict[str, str]) -> str:
+    return text.translate(str.maketrans(special))
+
+
+def _pipes(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _ampersands(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"

@@ -1,0 +1,127 @@
+"""How all figures look and how they are saved: one palette, one footer, the same bytes again."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from satl.files import writing
+
+Looks = dict[str, dict[str, Any]]
+FORMATS = ("png", "pdf")
+WIDE = 7.2  # inches: the text width of a page
+NARROW = 5.0
+FOOTER_HEIGHT = 0.16  # inches
+DPI = 150
+INK, FAINT = "#22272e", "#7a838f"
+# seaborn's palette for colour-blind readers, less pink and yellow: too pale for lines and names.
+COLOURS = [
+    *(c for i, c in enumerate(sns.color_palette("colorblind")) if i not in (6, 8)),
+    "#3b2a6e",
+]
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)))
+METADATA = {
+    "png": {"Software": "satl-bench"},
+    "pdf": {"Creator": "satl-bench", "Producer": "satl-bench", "CreationDate": None},
+}
+_SETTINGS = {
+    "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "font.family": "DejaVu Sans",
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.edgecolor": "#b8bfc9", "axes.linewidth": 0.8, "grid.color": "#e8ebef",
+    "axes.spines.top": False, "axes.spines.right": False, "grid.linewidth": 0.7,
+    "xtick.bottom": True, "ytick.left": True, "xtick.major.size": 3, "ytick.major.size": 3,
+    "lines.linewidth": 1.5, "lines.markersize": 4.5, "legend.frameon": False,
+    # Names of categories and methods are plain text, whatever signs they hold.
+    "text.parse_math": False, "pdf.fonttype": 42, "svg.hashsalt": "satl-bench",
+}  # fmt: skip
+
+_FOOTER = {"fontsize": 5, "color": "#a3abb5"}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The settings under which figures are drawn and saved."""
+    with mpl.rc_context(), sns.axes_style("whitegrid"):
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def looks_of(names: Sequence[str]) -> Looks:
+    """A look for each of `names`, distinct for up to ninety: colour, marker, then dashes."""
+    return {
+        name: {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.6,
+        }
+        for i, name in enumerate(names)
+    }
+
+
+def percent(ratio: float) -> str:
+    """How a panel names its known ratio: 0.1 -> '10 % known'."""
+    return f"{100 * ratio:.0f} % known"
+
+
+def lowest_middle_highest(values: Sequence[float]) -> list[float]:
+    """Up to three of `values`, ascending."""
+    ordered = sorted(set(values))
+    return sorted({ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]})
+
+
+def finish_panels(panels: np.ndarray, ratios: Sequence[float]) -> None:
+    """Title each column of (rows, columns) `panels` over epochs with its known ratio."""
+    for column, ratio in enumerate(ratios):
+        panels[0, column].set_title(percent(ratio))
+        panels[-1, column].set_xlabel("epoch")
+        panels[-1, column].xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    for axes in panels[:, 1:].flat:
+        axes.tick_params(left=False)
+    for axes in panels[:-1].flat:
+        axes.tick_params(bottom=False)
+    panels[0, 0].figure.align_ylabels()
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], title: str = "") -> None:
+    """A legend under the panels, in as many columns as the labels leave room for.
+
+    The figure grows by the height of the legend, so that the panels keep theirs.
+    """
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = min(4, len(handles), int(figure.get_figwidth() / (0.5 + 0.053 * longest)) or 1)
+    rows = -(-len(handles) // columns) + bool(title)
+    figure.set_figheight(figure.get_figheight() + 0.2 + 0.16 * rows)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns,
+        title=title or None, title_fontsize=7.5,
+    )  # fmt: skip
+
+
+def save(figure: Figure, stem: Path, footer: str) -> list[Path]:
+    """Write `stem`.png (150 dpi) and `stem`.pdf with a small `footer`; returns both paths."""
+    strip = FOOTER_HEIGHT / figure.get_figheight()
+    figure.text(0.995, 0.02 / figure.get_figheight(), footer, ha="right", va="bottom", **_FOOTER)
+    figure.set_dpi(DPI)
+    layout = figure.get_layout_engine()
+    layout.set(rect=(0, strip, 1, 1 - strip))
+    # Laid out once for both files; left in place, it would be done again for each of them.
+    layout.execute(figure)
+    figure.set_layout_engine(None)
+    for legend in figure.legends:  # the layout keeps panels off the footer, but not legends
+        legend.set_bbox_to_anchor((0, strip, 1, 1), figure.transFigure)
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in FORMATS]
+    for path, suffix in zip(paths, FORMATS, strict=True):
+        with writing(path) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=METADATA[suffix])
+    return paths

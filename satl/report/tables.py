@@ -1,0 +1,199 @@
+"""The result table of a data set: mAP by method and known ratio, as data; `render` writes it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from satl.config import Experiment, ratio_name
+from satl.errors import UserError
+from satl.files import existing
+from satl.records import SELECTIONS
+from satl.report.runs import Run, commits
+from satl.report.summary import summary_of
+
+SELECTION_TITLES = {"last": "last epoch", "best_on_test": "best on test"}
+UNANNOTATED = {
+    "keep": "Images without annotations are kept, as negative for every category.",
+    "drop": "Images without annotations are left out.",
+}
+AVERAGE = "average"
+NO_VALUE = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number: per cent, NaN where there is none; `place` 1 is the best, 2 the second."""
+
+    mean: float
+    std: float = float("nan")
+    runs: int = 0
+    place: int = 0
+
+    @property
+    def text(self) -> str:
+        """As every format but CSV shows it."""
+        if pd.isna(self.mean):
+            return NO_VALUE
+        return f"{self.mean:.1f}" + ("" if pd.isna(self.std) else f" ± {self.std:.1f}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method: a cell a known ratio, then the average; `note` numbers its footnote."""
+
+    method: str
+    cells: tuple[Cell, ...]
+    source: str = ""
+    note: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that may be compared with each other."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What each format shows of one data set; `columns` are known ratios, then the average."""
+
+    dataset: str
+    columns: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def caption(self) -> str:
+        """What stands above the table, or titles the page."""
+        return f"mAP (%) on {self.dataset} by share of known labels"
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The columns as shown: '0.10' -> '10 %'."""
+        return tuple(c if c == AVERAGE else f"{100 * float(c):.0f} %" for c in self.columns)
+
+
+def result_table(experiment: Experiment, dataset: str, runs: list[Run]) -> Table:
+    """The table of `dataset` from its evaluated `runs`.
+
+    Raises:
+        UserError: the data set's `published` file is missing or lacks a column.
+    """
+    columns = (*map(ratio_name, experiment.known_ratios), AVERAGE)
+    summary = summary_of(runs)
+    notes = _notes(experiment, dataset, runs, summary)
+    blocks = [_block(experiment, summary, selection) for selection in SELECTIONS]
+    published = experiment.datasets[dataset].published
+    if published:
+        block = _published_block(_read_published(Path(published)), columns, len(notes) + 1)
+        blocks.append(block)
+        notes += _published_notes(block)
+    return Table(dataset, columns, tuple(blocks), tuple(notes))
+
+
+def _block(experiment: Experiment, summary: pd.DataFrame, selection: str) -> Block:
+    """All methods under one selection of the epoch, with the best two of each column marked."""
+    chosen = summary[summary["selection"] == selection]
+    rows = {
+        method: _cells(experiment, chosen[chosen["method"] == method])
+        for method in experiment.methods
+    }
+    # Ranked as shown, at one decimal, so that numbers that read the same are marked the same.
+    means = pd.DataFrame({m: [c.mean for c in cells] for m, cells in rows.items()}).round(1)
+    places = means.rank(axis="columns", method="dense", ascending=False).fillna(0).astype(int)
+    return Block(
+        selection,
+        SELECTION_TITLES[selection],
+        tuple(
+            Row(method, tuple(
+                Cell(cell.mean, cell.std, cell.runs, place if place <= 2 else 0)
+                for cell, place in zip(cells, places[method], strict=True)
+            ))
+            for method, cells in rows.items()
+        ),
+    )  # fmt: skip
+
+
+def _cells(experiment: Experiment, rows: pd.DataFrame) -> list[Cell]:
+    """Mean and deviation over seeds of one method: a cell a known ratio, then the average."""
+    by_seed = rows.pivot(index="seed", columns="known_ratio", values="mAP")
+    by_seed = by_seed.reindex(columns=experiment.known_ratios)
+    cells = [_over_seeds(by_seed[ratio]) for ratio in experiment.known_ratios]
+    average = _over_seeds(by_seed.mean(axis="columns", skipna=False))
+    mean = pd.Series([cell.mean for cell in cells]).mean(skipna=False)
+    return [*cells, Cell(mean, average.std, average.runs)]
+
+
+def _over_seeds(values: pd.Series) -> Cell:
+    return Cell(values.mean(), values.std(), int(values.count()))
+
+
+def _read_published(path: Path) -> pd.DataFrame:
+    quoted = pd.read_csv(existing(path, "table of published results"))
+    lacking = [name for name in ("method", "source") if name not in quoted]
+    if lacking:
+        raise UserError(f"{path}: lacks the column {lacking[0]!r}")
+    return quoted
+
+
+def _published_block(quoted: pd.DataFrame, columns: tuple[str, ...], first_note: int) -> Block:
+    """Rows as quoted; the stated average only beside all the ratios that it is made of."""
+    ratios = list(columns[:-1])
+    cells = quoted.reindex(columns=list(columns)).astype(float)
+    shows_all = set(quoted.columns) - {"method", "source", AVERAGE} <= set(ratios)
+    mean = cells[ratios].mean(axis="columns", skipna=False)
+    cells[AVERAGE] = cells[AVERAGE].fillna(mean) if shows_all else mean
+    sources = list(dict.fromkeys(quoted["source"]))
+    rows = [
+        Row(method, tuple(map(Cell, values)), source, first_note + sources.index(source))
+        for method, source, values in zip(
+            quoted["method"], quoted["source"], cells.to_numpy(), strict=True
+        )
+    ]
+    return Block("published", "published", tuple(rows))
+
+
+def _published_notes(block: Block) -> list[str]:
+    """One note a source, in the order of the numbers that the rows carry."""
+    quoted = {row.source: False for row in block.rows}
+    for row in block.rows:
+        quoted[row.source] |= any(cell.text != NO_VALUE for cell in row.cells)
+    return [
+        f"Quoted from {source}; written down without the paper at hand, "
+        f"check single cells before citing."
+        if has_numbers
+        else f"{source}."
+        for source, has_numbers in quoted.items()
+    ]
+
+
+def _notes(
+    experiment: Experiment, dataset: str, runs: list[Run], summary: pd.DataFrame
+) -> list[str]:
+    """What a reader must know to read the numbers, one sentence or two a note."""
+    seeds = ", ".join(map(str, experiment.seeds))
+    over = f"mean ± standard deviation over the seeds {seeds}"
+    expected = len(experiment.methods) * len(experiment.known_ratios) * len(experiment.seeds)
+    missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
+    without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
+    notes = [
+        "mAP: mean over the categories of the average precision on the test images, in per cent; "
+        + (over if len(experiment.seeds) > 1 else f"mean over seeds, here seed {seeds} alone")
+        + ". Bold is the best of a column and block, underlined the second.",
+        "Best on test takes, of each run, the epoch with the highest mAP on the test images: "
+        "an optimistic number, as the test set chooses.",
+        UNANNOTATED[experiment.datasets[dataset].unannotated],
+    ]
+    if without:
+        notes.append(f"No positive test image, so left out of the mean: {', '.join(without)}.")
+    if missing:
+        notes.append(
+            f"{missing} of {expected} runs are missing (not evaluated, or without a mAP); "
+            f"the others are averaged, and no average is made of an incomplete row."
+        )
+    notes.append(f"Config {experiment.name}; commit {commits(runs)}.")
+    return notes

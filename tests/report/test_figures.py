@@ -1,0 +1,148 @@
+"""The whole report: which files it writes, and that the same runs give the same bytes."""
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from satl.errors import UserError
+from satl.records import RunFolder, run_keys
+from satl.report import write_report
+from satl.report.figures import write_figures
+from satl.report.plot_map import spread
+from satl.report.plot_thresholds import threshold_figure
+from satl.report.runs import evaluated_runs
+from satl.report.style import looks_of, lowest_middle_highest
+from tests.fake_runs import experiment, write_runs
+
+CONFIG = experiment(
+    methods={"satl": {}, "fixed_threshold": {}, "partial_bce": {}}, known_ratios=[0.1]
+)
+STEMS = (
+    "glyphs-map-by-known-ratio", "glyphs-thresholds-satl",
+    "glyphs-score-distributions-satl", "glyphs-pseudo-labels",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """Two reports of the same runs; the second one also had stale files to remove."""
+    first, second = (tmp_path_factory.mktemp(name) for name in ("first", "second"))
+    write_runs(CONFIG, first)
+    shutil.copytree(first / "runs", second / "runs")
+    for stale in ("tables/gone.md", "figures/gone-pseudo-labels.png"):
+        (second / stale).parent.mkdir(exist_ok=True)
+        (second / stale).write_text("old")
+    for folder in (first, second):
+        write_report(CONFIG, folder)
+    return first, second
+
+
+def made(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "runs" not in path.parts
+    }
+
+
+def test_exactly_the_expected_files(reported):
+    figures = {f"figures/{stem}.{suffix}" for stem in STEMS for suffix in ("png", "pdf")}
+    tables = {f"tables/glyphs.{suffix}" for suffix in ("md", "tex", "csv", "html")}
+    expected = figures | tables | {"summary.csv", "figures/index.json"}
+    for folder in reported:
+        assert set(made(folder)) == expected
+
+
+def test_the_same_runs_give_the_same_bytes(reported):
+    first, second = map(made, reported)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_files_carry_no_date(reported):
+    for stem in STEMS:
+        assert b"CreationDate" not in (reported[0] / "figures" / f"{stem}.pdf").read_bytes()
+        assert b"satl-bench" in (reported[0] / "figures" / f"{stem}.png").read_bytes()
+
+
+def test_every_figure_leads_to_its_run_folders(reported):
+    index = json.loads((reported[0] / "figures" / "index.json").read_text())
+    assert {entry["file"] for entry in index} == {f"{s}.{x}" for s in STEMS for x in ("png", "pdf")}
+    for entry in index:
+        assert entry["dataset"] == "glyphs" and "glyphs" in entry["title"] and entry["runs"]
+        for source in entry["runs"]:
+            record = RunFolder(reported[0] / source["folder"]).run()
+            assert record["config_hash"] == source["config_hash"]
+    shown = {entry["file"]: len(entry["runs"]) for entry in index}
+    assert shown["glyphs-map-by-known-ratio.png"] == 3
+    assert shown["glyphs-thresholds-satl.png"] == 1
+
+
+def test_no_evaluated_run_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no evaluated run"):
+        write_report(CONFIG, tmp_path)
+
+
+def test_what_is_left_out_is_logged(tmp_path, caplog):
+    plain = experiment(methods={"partial_bce": {}}, known_ratios=[0.1])
+    write_runs(plain, tmp_path)
+    with caplog.at_level(logging.INFO, logger="satl.report"):
+        write_figures(plain, evaluated_runs(plain, tmp_path), tmp_path / "figures")
+    assert "glyphs-thresholds-partial_bce" in caplog.text
+    assert "glyphs-pseudo-labels: left out" in caplog.text
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 1
+
+
+def test_data_at_the_edge_are_drawn(tmp_path):
+    """One epoch, all labels known, a category without threshold, names with signs, no mAP."""
+    odd = experiment(methods={"satl": {}, "partial_bce": {}}, known_ratios=[0.4, 1.0], seeds=[3])
+    for folder in write_runs(odd, tmp_path):
+        rename = {"person": "a $1 b$_c", "toaster": "<&>"}
+        for name in ("thresholds.parquet", "score_histogram.parquet"):
+            table = pd.read_parquet(folder / name).replace({"category": rename})
+            if "epoch" in table:
+                table = table[table["epoch"] == 1].copy()
+                table.loc[table["category"] == "<&>", ["tau_pos", "tau_neg"]] = [np.inf, -np.inf]
+                table.loc[table["category"] == "kite", "tau_pos"] *= 100
+            table.to_parquet(folder / name)
+    folder = run_keys(odd)[-1].folder(tmp_path)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["selections"]["last"]["mAP"] = None
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    write_report(odd, tmp_path)
+    assert len(list((tmp_path / "figures").glob("*.pdf"))) == 4
+
+
+@pytest.mark.parametrize("finite", [0, 1, 2])
+def test_few_categories_with_a_threshold(finite):
+    names = ["a", "b", "c"]
+    table = pd.DataFrame({"epoch": [1] * 3 + [2] * 3, "category": names * 2, "known_ratio": 0.1})
+    table["tau_pos"] = [1.0, 2.0, 3.0] + [2.0, 1.0, 0.0][:finite] + [np.inf] * (3 - finite)
+    table["tau_neg"] = np.nan
+    figure = threshold_figure(table, pd.Series({"a": 9, "b": 5, "c": 1}))
+    named = [text.get_text() for text in figure.legends[0].get_texts()][2:]
+    assert len(figure.axes) == 1
+    assert [name[0] for name in named] == {0: [], 1: ["a"], 2: ["a", "b"]}[finite]
+
+
+def test_looks_are_distinct():
+    looks = looks_of([f"method {i}" for i in range(20)])
+    assert len({(str(v["color"]), v["marker"], str(v["linestyle"])) for v in looks.values()}) == 20
+
+
+def test_spread_keeps_order_gap_and_place():
+    assert spread(np.array([0.1, 0.5, 0.9]), 0.1) == pytest.approx([0.1, 0.5, 0.9])
+    assert spread(np.array([0.5, 0.5]), 0.1) == pytest.approx([0.45, 0.55])
+    crowded = spread(np.array([0.9, 0.95, 0.99, 1.0]), 0.1)
+    assert np.diff(crowded) == pytest.approx([0.1] * 3) and crowded[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "chosen"),
+    [([0.5], [0.5]), ([0.9, 0.1], [0.1, 0.9]), ([0.1, 0.2, 0.3, 0.4, 0.5], [0.1, 0.3, 0.5])],
+)
+def test_up_to_three_ratios(ratios, chosen):
+    assert lowest_middle_highest(ratios) == chosen

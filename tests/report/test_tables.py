@@ -1,0 +1,175 @@
+"""Result tables: what stands in the cells, and how each format writes it."""
+
+import io
+import math
+
+import pandas as pd
+import pytest
+
+from satl.errors import UserError
+from satl.records import RunFolder, RunKey
+from satl.report.render import csv, latex, markdown, page
+from satl.report.runs import Run
+from satl.report.tables import result_table
+from tests.fake_runs import experiment
+
+METHODS = ("satl", "fixed_threshold", "partial_bce")
+
+
+def config(**changes):
+    methods = {name: {} for name in METHODS}
+    return experiment(**{"methods": methods, "known_ratios": [0.1, 0.5]} | changes)
+
+
+def run(method, ratio, score, seed=0, best=None, commit="c0ffee", without=()):
+    selections = {
+        "last": {"epoch": 2, "mAP": score},
+        "best_on_test": {"epoch": 1, "mAP": score if best is None else best},
+    }
+    metrics = {"selections": selections, "categories_without_positives": list(without)}
+    key = RunKey("glyphs", method, ratio, seed)
+    return Run(key, RunFolder("unused"), {}, {"commit": commit}, metrics)
+
+
+def full(scores):
+    """One run a cell: {method: (score at 10 %, score at 50 %)}."""
+    ratios = (0.1, 0.5)
+    return [run(m, r, s) for m, pair in scores.items() for r, s in zip(ratios, pair, strict=True)]
+
+
+def cells(table, block, method):
+    rows = {row.method: row for row in table.blocks[block].rows}
+    return rows[method].cells
+
+
+def test_mean_and_deviation_over_seeds():
+    scores = {(0.1, 0): 50.0, (0.1, 1): 52.0, (0.5, 0): 60.0, (0.5, 1): 66.0}
+    runs = [run("satl", ratio, score, seed) for (ratio, seed), score in scores.items()]
+    table = result_table(config(seeds=[0, 1]), "glyphs", runs)
+    low, high, average = cells(table, 0, "satl")
+    assert (low.mean, high.mean, average.mean) == (51.0, 63.0, 57.0)
+    assert low.std == pytest.approx(math.sqrt(2))
+    assert average.std == pytest.approx(math.sqrt(8))  # of 55 and 59
+    assert (low.text, low.runs) == ("51.0 ± 1.4", 2)
+    assert "standard deviation over the seeds 0, 1" in table.notes[0]
+
+
+def test_selections_are_separate_blocks():
+    table = result_table(config(), "glyphs", [run("satl", 0.1, 50.0, best=55.0)])
+    assert [block.title for block in table.blocks] == ["last epoch", "best on test"]
+    assert cells(table, 0, "satl")[0].text == "50.0"
+    assert cells(table, 1, "satl")[0].text == "55.0"
+    assert any("optimistic" in note for note in table.notes)
+
+
+def test_best_and_second_and_ties():
+    scores = {"satl": (70.04, 80.0), "fixed_threshold": (69.96, 79.0), "partial_bce": (60.0, 78.0)}
+    table = result_table(config(), "glyphs", full(scores))
+    places = {method: [cell.place for cell in cells(table, 0, method)] for method in METHODS}
+    # 70.04 and 69.96 both read 70.0: they share the first place, and 60.0 is second.
+    assert places == {"satl": [1, 1, 1], "fixed_threshold": [1, 2, 2], "partial_bce": [2, 0, 0]}
+
+
+def test_missing_runs_are_dashes_and_counted():
+    runs = [run("satl", 0.1, 50.0), run("satl", 0.5, 60.0), run("partial_bce", 0.1, None)]
+    table = result_table(config(), "glyphs", [*runs, run("partial_bce", 0.5, 40.0)])
+    assert [cell.text for cell in cells(table, 0, "satl")] == ["50.0", "60.0", "55.0"]
+    assert [cell.text for cell in cells(table, 0, "partial_bce")] == ["–", "40.0", "–"]
+    assert [cell.text for cell in cells(table, 0, "fixed_threshold")] == ["–"] * 3
+    assert any(note.startswith("3 of 6 runs are missing") for note in table.notes)
+
+
+def test_no_run_at_all_still_makes_a_table():
+    table = result_table(config(), "glyphs", [])
+    assert {cell.text for row in table.blocks[0].rows for cell in row.cells} == {"–"}
+
+
+def test_footnotes_say_what_the_numbers_are_made_of():
+    dropping = {"glyphs": {"format": "glyphs", "unannotated": "drop"}}
+    runs = [run("satl", 0.1, 50.0, commit="a" * 40 + "-dirty", without=["toaster", "hair_drier"])]
+    notes = "\n".join(result_table(config(datasets=dropping), "glyphs", runs).notes)
+    assert "Images without annotations are left out" in notes
+    assert "left out of the mean: hair_drier, toaster." in notes
+    assert "Config fake; commit aaaaaaaaaa-dirty." in notes
+
+
+@pytest.fixture
+def published(tmp_path):
+    path = tmp_path / "published.csv"
+    path.write_text(
+        "method,source,0.10,0.50,0.90,average\n"
+        "SSGRL,A & B 2022,60.0,70.0,80.0,70.0\nSATL,not filled in yet,,,,\n"
+    )
+    return {"glyphs": {"format": "glyphs", "published": str(path)}}
+
+
+def test_published_rows_average_what_is_shown(published):
+    table = result_table(config(datasets=published), "glyphs", full({"satl": (1, 2)}))
+    assert [cell.text for cell in cells(table, 2, "SSGRL")] == ["60.0", "70.0", "65.0"]
+    assert [cell.text for cell in cells(table, 2, "SATL")] == ["–", "–", "–"]
+    assert table.notes[table.blocks[2].rows[0].note - 1].startswith("Quoted from A & B 2022; wri")
+    assert table.notes[table.blocks[2].rows[1].note - 1] == "not filled in yet."
+
+
+def test_published_average_is_the_stated_one_beside_all_its_ratios(published):
+    every = config(datasets=published, known_ratios=[0.1, 0.5, 0.9])
+    path = published["glyphs"]["published"]
+    with open(path, "a") as file:
+        file.write("Odd,A,60.0,70.0,80.0,70.1\n")
+    assert cells(result_table(every, "glyphs", []), 2, "Odd")[-1].text == "70.1"
+
+
+def test_published_file_without_source_is_named(tmp_path):
+    path = tmp_path / "bare.csv"
+    path.write_text("method,0.10\nSSGRL,60\n")
+    bare = {"glyphs": {"format": "glyphs", "published": str(path)}}
+    with pytest.raises(UserError, match="lacks the column 'source'"):
+        result_table(config(datasets=bare), "glyphs", [])
+
+
+@pytest.mark.parametrize("name", ["coco", "vg200"])
+def test_the_quoted_tables_are_whole(name):
+    quoted = pd.read_csv(f"workflow/published/{name}.csv")
+    ratios = [f"0.{tens}0" for tens in range(1, 10)]
+    filled = quoted.dropna()
+    assert list(quoted["method"][quoted["average"].isna()]) == ["SATL"]
+    assert (filled[ratios].mean(axis=1) - filled["average"]).abs().max() < 0.0501
+
+
+def test_markdown_marks_best_and_second():
+    text = markdown(result_table(config(), "glyphs", full({"satl": (7, 8), "partial_bce": (5, 6)})))
+    assert "| satl | **7.0** | **8.0** | **7.5** |" in text
+    assert r"| partial\_bce | <ins>5.0</ins> | <ins>6.0</ins> | <ins>5.5</ins> |" in text
+    assert "### last epoch" in text and "### best on test" in text
+
+
+def test_latex_escapes_and_marks(published):
+    runs = full({"satl": (7, 8), "partial_bce": (5, 6)})
+    text = latex(result_table(config(datasets=published), "glyphs", runs))
+    assert r"satl & \textbf{7.0} & \textbf{8.0} & \textbf{7.5} \\" in text
+    assert r"partial\_bce & \underline{5.0} & \underline{6.0} & \underline{5.5} \\" in text
+    assert r"fixed\_threshold & -- & -- & -- \\" in text
+    assert r"10 \% & 50 \%" in text and r"A \& B 2022" in text
+    assert text.count(r"\begin{") == text.count(r"\end{")
+    assert "_" not in text.replace(r"\_", "")
+
+
+def test_csv_is_tidy_and_plain(published):
+    runs = full({"satl": (7, 8), "partial_bce": (5, 6)})
+    tidy = pd.read_csv(
+        io.StringIO(csv(result_table(config(datasets=published), "glyphs", runs))),
+        dtype={"known_ratio": str},
+    ).set_index(["selection", "method", "known_ratio"])
+    assert tidy.loc[("last", "satl", "average"), "mAP"] == 7.5
+    assert tidy.loc[("last", "satl", "0.10"), "runs"] == 1
+    assert tidy.loc[("published", "SSGRL", "0.50"), "source"] == "A & B 2022"
+    assert math.isnan(tidy.loc[("last", "fixed_threshold", "0.10"), "mAP"])
+
+
+def test_page_is_self_contained_and_escaped(published):
+    runs = full({"satl": (7, 8), "partial_bce": (5, 6)})
+    text = page(result_table(config(datasets=published), "glyphs", runs))
+    assert "<td><b>7.0</b></td>" in text and "<td><u>5.0</u></td>" in text
+    assert "A &amp; B 2022" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "http" not in text and "src=" not in text

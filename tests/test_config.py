@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from satl.config import load, parse, read_options
+from satl.errors import UserError
+from satl.registry import METHODS, method_class
+from satl.schema import experiment_schema
+
+ROOT = Path(__file__).parent.parent
+MINIMAL = {
+    "name": "x",
+    "datasets": {"d": {"format": "glyphs"}},
+    "methods": {"satl": {}},
+    "known_ratios": [0.1],
+}
+
+
+def changed(**changes):
+    return {**MINIMAL, **changes}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow/config").glob("*.yaml")), ids=str)
+def test_the_configs_of_the_project_are_valid(path):
+    experiment = load(path)
+    jsonschema.validate(yaml.safe_load(path.read_text()), experiment_schema())
+    for name, entry in experiment.methods.items():
+        read_options(method_class(entry.method).Options, entry.options, name)
+
+
+def test_the_resolved_config_reads_back():
+    experiment = parse(changed(methods={"satl": None, "a": {"method": "satl", "q": 0.9}}), "x")
+    assert parse(experiment.source(), "x") == experiment
+    assert experiment.methods["a"].options == {"q": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": {"epoch": 3}}, r"training\.epoch: unknown key \(did you mean 'epochs'\?\)"),
+        ({"training": {"epochs": 0}}, r"training\.epochs: .*greater than or equal to 1 \(found 0"),
+        ({"training": {"epochs": "many"}}, r"training\.epochs: .*found 'many'"),
+        ({"known_ratios": [0.5, 0]}, r"known_ratios: 0\.0 is outside \(0, 1\]"),
+        ({"known_ratios": [1.1]}, r"known_ratios: 1\.1 is outside"),
+        ({"known_ratios": [0.125]}, r"more than two decimals"),
+        ({"known_ratios": [0.1, 0.1]}, r"names a ratio twice"),
+        ({"known_ratios": []}, r"known_ratios"),
+        ({"methods": {"stal": {}}}, r"unknown method 'stal' \(did you mean 'satl'\?\)"),
+        ({"methods": {"a": {"method": "b"}}}, r"unknown method 'b'"),
+        ({"methods": ["satl"]}, r"methods: must be a mapping"),
+        ({"datasets": {"d": {"format": "voc"}}}, r"datasets\.d: .*'voc'.*'coco', 'glyphs'"),
+        ({"datasets": {"d": {"format": "coco"}}}, r"datasets\.d\.train: field required"),
+        (
+            {"datasets": {"coco": {"format": "glyphs", "train_image": 1}}},
+            r"datasets\.coco\.train_image: unknown key \(did you mean 'train_images'\?\)",
+        ),
+        ({"training": {"resize": 64, "image_size": 65}}, r"image_size \(65\) exceeds"),
+        ({"name": "../up"}, r"name: "),
+        ({"colour": 1}, r"colour: unknown key"),
+    ],
+)
+def test_what_is_wrong_is_named(changes, message):
+    with pytest.raises(UserError, match=message):
+        parse(changed(**changes), "file.yaml")
+
+
+def test_missing_and_malformed_files_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.yaml: no such file"):
+        load(tmp_path / "none.yaml")
+    path = tmp_path / "bad.yaml"
+    path.write_text("a: [1")
+    with pytest.raises(UserError, match=r"bad\.yaml: not valid YAML"):
+        load(path)
+    path.write_text("just text")
+    with pytest.raises(UserError, match=r"bad\.yaml: must hold a mapping"):
+        load(path)
+
+
+def test_the_schema_file_is_up_to_date():
+    path = ROOT / "workflow/schemas/config.schema.json"
+    assert json.loads(path.read_text()) == experiment_schema(), "run `make schema`"
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"satl": {"qq": 1}}, "'qq'"),
+        ({"satl": {"q": 2}}, "2"),
+        ({"a": {"method": "fixed_threshold", "rule": "means"}}, "'rule'"),
+        ({"a": {}}, "'method' is a required property"),
+    ],
+)
+def test_the_schema_refuses_bad_options_of_methods(methods, message):
+    with pytest.raises(jsonschema.ValidationError, match=message):
+        jsonschema.validate(changed(methods=methods), experiment_schema())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_schema_accepts_every_method_by_its_defaults(method):
+    defaults = method_class(method).Options().model_dump(mode="json")
+    for options in (None, {}, defaults):
+        jsonschema.validate(changed(methods={method: options}), experiment_schema())
+    renamed = {"mine": {"method": method, **defaults}}
+    jsonschema.validate(changed(methods=renamed), experiment_schema())

@@ -1,0 +1,164 @@
+"""Logging run folders to MLflow: complete, once each, and again only where they changed."""
+
+import json
+import logging
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from filelock import FileLock
+from mlflow import MlflowClient
+
+from satl.errors import UserError
+from satl.files import write_json
+from satl.records import run_keys
+from satl.tracking import FINGERPRINT, track
+from tests.fake_runs import EPOCHS, experiment, write_runs
+
+CONFIG = experiment(methods={"satl": {}, "partial_bce": {}}, known_ratios=[0.1])
+
+
+class LogRecords(logging.Handler):
+    """Collects what any library logs while it is entered, from INFO on."""
+
+    def __enter__(self):
+        self.lines = []
+        self.level_before = logging.getLogger().level
+        logging.getLogger().setLevel(logging.INFO)
+        logging.getLogger().addHandler(self)
+
+    def __exit__(self, *_):
+        logging.getLogger().removeHandler(self)
+        logging.getLogger().setLevel(self.level_before)
+
+    def emit(self, record):
+        self.lines.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A store that holds everything once; creating the database is what takes long."""
+    folder = tmp_path_factory.mktemp("template")
+    results = folder / "fake"
+    write_runs(CONFIG, results)
+    (results / "tables").mkdir()
+    (results / "tables" / "glyphs.md").write_text("a table")
+    (results / "figures").mkdir()
+    (results / "figures" / "glyphs-map.png").write_bytes(b"a figure")
+    write_json(
+        results / "figures" / "index.json", [{"file": "glyphs-map.png", "dataset": "glyphs"}]
+    )
+    said = LogRecords()
+    with said:
+        counts = track(CONFIG, results, f"sqlite:///{folder}/mlflow.db")
+    assert counts == {"added": 3, "unchanged": 0, "replaced": 0}
+    assert said.lines == []
+    return folder
+
+
+@pytest.fixture
+def store(template):
+    """The store of `template`, for a test to change and put back in order."""
+    return MlflowClient(f"sqlite:///{template}/mlflow.db"), f"sqlite:///{template}/mlflow.db"
+
+
+def runs_of(client):
+    found = client.get_experiment_by_name("fake/glyphs")
+    return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
+
+
+def test_runs_hold_config_metrics_and_tags(store, template):
+    runs = runs_of(store[0])
+    assert set(runs) == {"satl known-0.10 seed-0", "partial_bce known-0.10 seed-0", "report"}
+    run = runs["satl known-0.10 seed-0"]
+    folder = run_keys(CONFIG)[0].folder(template / "fake")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert run.info.status == "FINISHED"
+    assert run.data.params["options.q"] == "0.95"
+    assert run.data.params["training.epochs"] == "10"
+    assert run.data.params["model.backbone"] == "resnet101"
+    assert run.data.metrics["mAP"] == metrics["selections"]["last"]["mAP"]
+    assert run.data.metrics["CF1_best_on_test"] == metrics["selections"]["best_on_test"]["CF1"]
+    assert run.data.tags["known_ratio"] == "0.10" and run.data.tags["run_folder"] == str(folder)
+    assert run.info.end_time - run.info.start_time == 125_000
+
+
+def test_metrics_by_epoch_are_steps(store):
+    client, _ = store
+    run_id = runs_of(client)["satl known-0.10 seed-0"].info.run_id
+    assert [m.step for m in client.get_metric_history(run_id, "loss")] == [*range(1, EPOCHS + 1)]
+    # There is no pseudo-label in the first two epochs, so no precision of any.
+    precision = client.get_metric_history(run_id, "pseudo_positive_precision")
+    assert [m.step for m in precision] == [*range(3, EPOCHS + 1)]
+
+
+def test_artifacts_are_there(store):
+    client, _ = store
+    runs = runs_of(client)
+    run_id = runs["satl known-0.10 seed-0"].info.run_id
+    names = {file.path for file in client.list_artifacts(run_id)}
+    assert names == {"config.yaml", "thresholds.parquet", "metrics.json"}
+    report = runs["report"].info.run_id
+    assert [f.path for f in client.list_artifacts(report, "tables")] == ["tables/glyphs.md"]
+    assert [f.path for f in client.list_artifacts(report, "figures")] == ["figures/glyphs-map.png"]
+
+
+def test_again_adds_nothing(store, template):
+    before = {run.info.run_id for run in runs_of(store[0]).values()}
+    counts = track(CONFIG, template / "fake", store[1])
+    assert counts == {"added": 0, "unchanged": 3, "replaced": 0}
+    assert {run.info.run_id for run in runs_of(store[0]).values()} == before
+
+
+def test_a_changed_run_folder_replaces_its_run(store, template):
+    client, uri = store
+    before = runs_of(client)
+    path = run_keys(CONFIG)[0].folder(template / "fake") / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["selections"]["last"]["mAP"] = 12.25
+    write_json(path, metrics)
+    counts = track(CONFIG, template / "fake", uri)
+    assert counts == {"added": 0, "unchanged": 2, "replaced": 1}
+    after = runs_of(client)
+    name = "satl known-0.10 seed-0"
+    assert after[name].data.metrics["mAP"] == 12.25
+    assert after[name].info.run_id != before[name].info.run_id
+    assert after["report"].info.run_id == before["report"].info.run_id
+
+
+def test_what_a_killed_process_left_is_completed(store, template):
+    client, uri = store
+    name = "partial_bce known-0.10 seed-0"
+    whole = runs_of(client)[name]
+    client.delete_run(whole.info.run_id)
+    # As it is left when the process dies after create_run: RUNNING, with its fingerprint.
+    tags = {FINGERPRINT: whole.data.tags[FINGERPRINT]}
+    left = client.create_run(whole.info.experiment_id, run_name=name, tags=tags)
+    counts = track(CONFIG, template / "fake", uri)
+    assert counts == {"added": 0, "unchanged": 2, "replaced": 1}
+    run = runs_of(client)[name]
+    assert run.info.run_id != left.info.run_id
+    assert run.info.status == "FINISHED" and "mAP" in run.data.metrics
+
+
+def test_a_moved_store_gets_its_artifacts_in_the_new_place(template, tmp_path):
+    shutil.copytree(template, tmp_path / "moved")
+    uri = f"sqlite:///{tmp_path}/moved/mlflow.db"
+    assert track(CONFIG, tmp_path / "moved" / "fake", uri)["added"] == 3
+    run = runs_of(MlflowClient(uri))["report"]
+    assert run.info.artifact_uri.startswith(str(tmp_path / "moved" / "mlartifacts"))
+
+
+def test_a_store_that_cannot_be_used_is_named(template, tmp_path):
+    (tmp_path / "mlflow.db").write_text("this is no database, but long enough to look like a file")
+    with pytest.raises(UserError, match=r"mlflow\.db: cannot be used"):
+        track(CONFIG, template / "fake", f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_writers_of_one_database_wait_for_each_other(store, template):
+    with ThreadPoolExecutor() as pool:
+        with FileLock(f"{template}/mlflow.db.lock"):
+            waiting = pool.submit(track, CONFIG, template / "fake", store[1])
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=1)
+        assert waiting.result(timeout=30)["unchanged"] == 3
