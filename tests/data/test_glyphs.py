@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from satl.data.glyphs import _only_visible, _Placed, draw_dataset, draw_scene, single_glyphs
+from satl.data.glyphs import draw_dataset, single_glyphs
 from satl.data.glyphs_catalogue import (
     CATEGORIES,
     DISTRACTORS,
@@ -19,6 +19,7 @@ from satl.data.glyphs_catalogue import (
     PRETRAINING_CHARACTERS,
 )
 from satl.data.glyphs_drawing import PATTERNS, glyph_masks, stamp_glyph
+from satl.data.glyphs_scenes import _only_visible, _Placed, draw_scene
 from satl.errors import UserError
 
 CATEGORY_CHARACTERS = "".join(category.characters for category in CATEGORIES)

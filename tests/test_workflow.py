@@ -1,0 +1,253 @@
+"""The whole DAG on a tiny configuration, in a copy of the source tree, as a user runs it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import write_coco
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
+TINY = {
+    "name": "tiny",
+    "device": "cpu",
+    "datasets": {"glyphs": {"format": "glyphs", "train_images": 60, "test_images": 30}},
+    "methods": {"satl": {}, "partial_bce": {}},
+    "known_ratios": [0.5, 0.9],
+    "model": {"backbone": "tiny", "weights": "glyphs", "feature_dim": 16, "attention_dim": 8},
+    "training": {
+        "epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "lr_step": 2, "resize": 36,
+        "image_size": 32, "workers": 0, "cache_images": True,
+    },
+    "pretraining": {"images": 200, "epochs": 1},
+}  # fmt: skip
+
+
+def snakemake(tree, *arguments, config="tiny.yaml"):
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config]
+    return subprocess.run(
+        [*command, *arguments], cwd=tree, capture_output=True, text=True, timeout=400
+    )
+
+
+def output(done):
+    return done.stdout + done.stderr
+
+
+def planned(tree, *arguments, **options):
+    """Jobs that a dry run announces, as {rule: {(method, ratio), …}}; rules without are {()}."""
+    done = snakemake(tree, "-n", *arguments, **options)
+    assert done.returncode == 0, output(done)
+    jobs = {}
+    for rule, body in re.findall(
+        r"^(?:local)?rule (\w+):\n((?: .*\n)*)", output(done), re.MULTILINE
+    ):
+        found = re.search(r"method=(\w+), ratio=([\d.]+)", body)
+        jobs.setdefault(rule, set()).add(found.groups() if found else ())
+    return jobs
+
+
+def copy_tree(folder):
+    for name in ("satl", "baselines", "workflow"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "Snakefile", folder)
+    shutil.copy(ROOT / "environment.yml", folder)
+
+
+def write_config(tree, name="tiny.yaml", **changes):
+    (tree / name).write_text(yaml.safe_dump({**TINY, **changes}))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A source tree in which the tiny experiment has run to its end."""
+    folder = tmp_path_factory.mktemp("clone")
+    copy_tree(folder)
+    write_config(folder)
+    done = snakemake(folder)
+    assert done.returncode == 0, output(done)
+    return folder
+
+
+def test_the_summary_has_one_row_a_run_and_selection(tree):
+    summary = pd.read_csv(tree / "results/tiny/summary.csv")
+    assert ",".join(summary.columns) == (
+        "dataset,method,known_ratio,seed,selection,mAP,mAP_voc2012,"
+        "OP,OR,OF1,CP,CR,CF1,OP3,OR3,OF13,CP3,CR3,CF13"
+    )
+    assert len(summary) == 2 * 2 * 2
+    assert summary["mAP"].between(0, 100).all()
+
+
+def test_tables_figures_and_records_are_there(tree):
+    results = tree / "results/tiny"
+    for suffix in ("md", "tex", "csv", "html"):
+        assert "satl" in (results / f"tables/glyphs.{suffix}").read_text()
+    figures = {path.name for path in (results / "figures").iterdir()}
+    for name in (
+        "glyphs-map-by-known-ratio", "glyphs-thresholds-satl", "glyphs-score-distributions-satl"
+    ):  # fmt: skip
+        assert {f"{name}.png", f"{name}.pdf"} <= figures
+    run = results / "runs/glyphs/satl/known-0.50/seed-0"
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml", "metrics.jsonl", "thresholds.parquet", "predictions.npz",
+        "training_scores.npz", "run.json", "metrics.json", "score_histogram.parquet",
+    }  # fmt: skip
+
+
+def test_mlflow_holds_the_runs_once(tree):
+    query = "select name from runs where lifecycle_stage = 'active' and status = 'FINISHED'"
+    with sqlite3.connect(tree / "results/mlflow.db") as store:
+        names = sorted(name for (name,) in store.execute(query))
+    assert names == [
+        "partial_bce known-0.50 seed-0", "partial_bce known-0.90 seed-0", "report",
+        "satl known-0.50 seed-0", "satl known-0.90 seed-0",
+    ]  # fmt: skip
+    receipt = json.loads((tree / "results/tiny/mlflow.json").read_text())
+    assert receipt == {"added": 5, "unchanged": 0, "replaced": 0}
+
+
+def test_a_second_run_has_nothing_to_do(tree):
+    assert "Nothing to be done" in output(snakemake(tree))
+
+
+def test_an_option_reruns_the_runs_of_its_method_alone(tree):
+    write_config(tree, methods={"satl": {"q": 0.9}, "partial_bce": {}})
+    try:
+        jobs = planned(tree)
+    finally:
+        write_config(tree)
+    assert jobs["train"] == jobs["evaluate"] == {("satl", "0.50"), ("satl", "0.90")}
+    assert jobs.keys() == {"all", "config", "train", "evaluate", "report", "track"}
+
+
+def test_a_new_ratio_adds_its_runs_alone(tree):
+    write_config(tree, known_ratios=[0.5, 0.7, 0.9])
+    try:
+        jobs = planned(tree)
+    finally:
+        write_config(tree)
+    assert jobs["train"] == {("satl", "0.70"), ("partial_bce", "0.70")}
+
+
+@pytest.mark.parametrize(
+    ("file", "reruns"),
+    [
+        ("baselines/partial_bce.py", {"train", "evaluate", "report", "track", "all"}),
+        ("satl/evaluate.py", {"evaluate", "report", "track", "all"}),
+        ("satl/tracking.py", {"track", "all"}),
+        ("satl/registry.py", set()),
+    ],
+)
+def test_an_edit_reruns_what_depends_on_it(tree, file, reruns):
+    path = tree / file
+    source = path.read_text()
+    path.write_text(source + "\nEDITED = 1\n")
+    try:
+        jobs = planned(tree)
+    finally:
+        path.write_text(source)
+    assert set(jobs) == reruns
+    if file.startswith("baselines"):
+        assert {method for method, _ in jobs["train"]} == {"partial_bce"}
+
+
+def test_a_killed_training_job_goes_on_where_it_was(tree):
+    write_config(
+        tree, "long.yaml", name="long", methods={"satl": {}}, known_ratios=[0.5],
+        training={**TINY["training"], "epochs": 60},
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "long.yaml"],
+        cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while not list(tree.glob("results/long/checkpoints/*/state.pt")):
+        assert process.poll() is None, "ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    kill_training(tree)
+    assert process.wait(timeout=100) != 0
+    assert not list(tree.glob("results/long/runs/**/run.json"))
+    done = snakemake(tree, "--until", "evaluate", config="long.yaml")
+    assert done.returncode == 0, output(done)
+    log = next(tree.glob("results/long/logs/train/glyphs/*.log")).read_text()
+    assert "epoch 60/60" in log
+    assert "epoch 1/60" not in log
+    assert not list(tree.glob("results/long/checkpoints/*"))
+
+
+def kill_training(tree):
+    """SIGKILL for every `satl train` of this tree."""
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"train" in words and (entry / "cwd").resolve() == tree.resolve():
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (OSError, ValueError):
+            continue
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": {"epoch": 3}}, r"training\.epoch: unknown key \(did you mean 'epochs'"),
+        ({"known_ratios": [2]}, r"2\.0 is outside \(0, 1\]"),
+        ({"methods": {"stal": {}}}, "unknown method 'stal'"),
+        ({"methods": {"satl": {"qq": 1}}}, "'qq' was unexpected"),
+        ({"datasets": {"d": {"format": "voc"}}}, "'voc'"),
+    ],
+)
+def test_a_bad_config_stops_before_anything_runs(tree, changes, message):
+    write_config(tree, "bad.yaml", **{"name": "bad", **changes})
+    done = snakemake(tree, config="bad.yaml")
+    assert done.returncode != 0
+    assert re.search(message, output(done)), output(done)
+    assert not (tree / "results/bad").exists()
+
+
+def test_another_config_of_the_same_name_overwrites_nothing(tree):
+    write_config(tree, "other.yaml", known_ratios=[0.3])
+    done = snakemake(tree, config="other.yaml")
+    assert done.returncode != 0
+    assert "results/tiny holds the results of another config, tiny.yaml" in output(done)
+
+
+def test_coco_files_of_the_user(tree):
+    """A data set from elsewhere: first with a missing image, then whole."""
+    for part, images in (("train", 30), ("test", 12)):
+        write_coco(tree / "shapes" / part, images, seed=images)
+    split = {
+        part: {
+            "images": f"shapes/{part}/images", "annotations": f"shapes/{part}/instances.json"
+        }
+        for part in ("train", "test")
+    }  # fmt: skip
+    write_config(
+        tree, "own.yaml", name="own", datasets={"shapes": {"format": "coco", **split}},
+        methods={"fixed_threshold": {}}, known_ratios=[0.9],
+        model={**TINY["model"], "weights": "random"},
+    )  # fmt: skip
+    picture = tree / "shapes/test/images/0003.jpg"
+    away = picture.rename(picture.with_suffix(".away"))
+    done = snakemake(tree, config="own.yaml")
+    assert done.returncode != 0
+    assert "1 of the 12 images" in output(done)
+    assert "0003.jpg" in output(done)
+
+    away.rename(picture)
+    done = snakemake(tree, config="own.yaml")
+    assert done.returncode == 0, output(done)
+    assert "fixed_threshold" in (tree / "results/own/tables/shapes.md").read_text()
