@@ -109,7 +109,8 @@ class _Trainer:
         check_ownership(run.folder, config)
         self.configs.append(config)
         categories = run.observed.categories
-        context = Context(categories, self.shared.training.epochs, self.steps)
+        labels = torch.from_numpy(run.observed.labels)
+        context = Context(categories, self.shared.training.epochs, self.steps, labels)
         words = torch.from_numpy(word_vectors(categories, self.shared.model.word_vectors))
         # Every method starts from the same weights, whatever was built before it.
         torch.manual_seed(derive_seed(self.seed, "model"))

@@ -35,7 +35,7 @@ def evaluate(folder: Path, observed: LabelTable, train: LabelTable, test: LabelT
         raise UserError(f"{folder}: the run was trained on other partial labels than those given")
     write_json(
         folder / "metrics.json",
-        test_metrics(predictions["logits"], test)
+        metrics_by_selection(predictions["logits"], test)
         | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test)},
     )
     histogram = score_histogram(training["logits"], observed.labels, train.labels)
@@ -50,7 +50,7 @@ def _check_rows(file: Path, arrays: dict[str, np.ndarray], table: LabelTable) ->
         raise UserError(f"{file}: its images or categories are not those of {table.folder}")
 
 
-def test_metrics(logits: np.ndarray, test: LabelTable) -> dict[str, Any]:
+def metrics_by_selection(logits: np.ndarray, test: LabelTable) -> dict[str, Any]:
     """Both selections of an epoch, and AP by category of the last one, in per cent.
 
     Args:

@@ -83,7 +83,7 @@ class Lane:
         """One optimiser step on the frozen stages' maps of the images `indices`."""
         labels = self.labels[indices]
         outputs = self.model(maps)
-        progress = Progress(self.epochs_done, step, self.generator)
+        progress = Progress(self.epochs_done, step, indices, self.generator)
         result = self.method.step(outputs, labels, progress)
         self.optimizer.zero_grad(set_to_none=True)
         sum(result.losses.values()).backward()
@@ -118,6 +118,7 @@ class Lane:
                 f"the loss is not finite in epoch {self.epochs_done + 1} ({means}); lower "
                 "training.learning_rate. The checkpoint of the epoch before is kept."
             )
+        self.method.end_epoch(self.epochs_done, self.record.logits)
         self.epochs_done += 1
         pseudo = self.record.pseudo_labels.cpu().numpy()
         self.metrics.append(

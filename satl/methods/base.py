@@ -28,6 +28,7 @@ class Context:
     categories: tuple[str, ...]
     epochs: int
     steps_per_epoch: int
+    labels: Tensor  # (N, C) int8, the observed labels of all training images
 
     def first_epoch_after(self, warmup: float) -> int:
         """The first epoch (from 0) after a warm-up of that share of all epochs."""
@@ -36,10 +37,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where in training a step is (both from 0), and the run's own random stream."""
+    """Where in training a step is (both from 0), and the run's own random stream.
+
+    `indices` (B,) are the rows of the batch's images in the training table.
+    """
 
     epoch: int
     step: int
+    indices: Tensor
     generator: torch.Generator
 
 
@@ -83,6 +88,15 @@ class Method(nn.Module, ABC):
             outputs: of the model, with gradients.
             labels: (B, C) int8, the observed labels: +1, -1, or 0 for unknown.
             progress: where in training this is.
+        """
+
+    def end_epoch(self, epoch: int, logits: Tensor) -> None:
+        """Called after the steps of `epoch` (from 0); may update the method's state.
+
+        Args:
+            epoch: the epoch that has ended.
+            logits: (N, C) of the training images as the model gave them in this epoch's steps;
+                NaN in the rows of images that a dropped last batch left out.
         """
 
     def thresholds(self) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The trunk that SATL and the plain baselines share: maps to category features to logits."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,17 @@ from satl.models.decoupling import SemanticDecoupling
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of a batch: logits (B, C) and category features (B, C, D)."""
+    """What a model says of a batch.
+
+    Attributes:
+        logits: (B, C).
+        features: (B, C, D), one for each category.
+        classify: from features to logits, for methods that change features.
+    """
 
     logits: Tensor
     features: Tensor
+    classify: Callable[[Tensor], Tensor]
 
 
 class PerCategoryLinear(nn.Module):
@@ -58,4 +66,4 @@ class Trunk(nn.Module):
     def forward(self, maps: Tensor) -> Outputs:
         """(B, channels of layer3, H, W) maps of the frozen stages to Outputs."""
         features = self.decoupling(self.project(self.last_stage(maps)), self.words)
-        return Outputs(logits=self.classifier(features), features=features)
+        return Outputs(self.classifier(features), features, self.classifier)

@@ -1,0 +1,167 @@
+"""The commands as a person types them: what they print, and how they fail."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from satl.cli import main
+from satl.data.table import LabelTable
+from satl.models.backbone import initial_weights
+
+CONFIG = """
+name: x
+device: cpu
+datasets: {shapes: {format: glyphs}}
+methods: {satl: , mine: {method: partial_bce}}
+known_ratios: [0.5]
+model: {backbone: tiny, weights: random, feature_dim: 12, attention_dim: 6}
+training: {epochs: 2, batch_size: 5, resize: 18, image_size: 16, workers: 0}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, train_table, test_table, observed):
+    (tmp_path / "x.yaml").write_text(CONFIG)
+    train_table.save(tmp_path / "train.npz")
+    test_table.save(tmp_path / "test.npz")
+    test_table.without_labels().save(tmp_path / "test-images.npz")
+    observed.save(tmp_path / "observed.npz")
+    torch.save(initial_weights("tiny", "random"), tmp_path / "w.pt")
+    return tmp_path
+
+
+def train_command(folder, method="satl", **changes):
+    options = {
+        "--config": folder / "x.yaml", "--dataset": "shapes", "--method": method,
+        "--observed": folder / "observed.npz", "--test-images": folder / "test-images.npz",
+        "--weights": folder / "w.pt", "--checkpoints": folder / "c", "--out": folder / "run",
+    } | changes  # fmt: skip
+    return ["train", *(str(word) for pair in options.items() for word in pair)]
+
+
+def fails(capsys, arguments, *messages):
+    assert main([str(a) for a in arguments]) == 2
+    error = capsys.readouterr().err
+    for message in messages:
+        assert message in error
+    assert "Traceback" not in error
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for command in ["glyphs", "table", "split", "backbone", "train", "evaluate", "report", "track", "schema"]:
+        assert f"\n    {command} " in text
+
+
+def test_table_split_train_evaluate_by_hand(folder, coco_folder, capsys):
+    part = coco_folder / "train"
+    assert main(
+        ["table", str(part / "instances.json"), "--images", str(part / "images"),
+         "--out", str(folder / "t.npz")]
+    ) == 0  # fmt: skip
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["images"] == 24
+    assert counts["categories"] == 4
+    split = ["split", str(folder / "t.npz"), "--known-ratio", "0.5", "--out"]
+    assert main([*split, str(folder / "s.npz")]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["unknown_labels"] == (LabelTable.load(folder / "s.npz").labels == 0).sum()
+    assert len(facts["mask_sha256"]) == 64
+    assert main(train_command(folder, "mine")) == 0
+    truth = ["--observed", "observed.npz", "--train", "train.npz", "--test", "test.npz"]
+    words = [str(folder / w) if w.endswith("npz") else w for w in truth]
+    assert main(["evaluate", str(folder / "run"), *words]) == 0
+    metrics = json.loads((folder / "run/metrics.json").read_text())
+    assert metrics["selections"]["last"]["epoch"] == 2
+    assert len(metrics["epochs"]) == 2
+
+
+def test_training_reads_no_labels_of_the_test_set(folder, test_table):
+    """The same run, whatever the test labels are: they are not in the file it is given."""
+    main(train_command(folder))
+    first = np.load(folder / "run/predictions.npz")["logits"]
+    flipped = LabelTable(
+        test_table.folder, test_table.file_names, test_table.image_ids, test_table.categories,
+        -test_table.labels,
+    )  # fmt: skip
+    flipped.without_labels().save(folder / "test-images.npz")
+    main(train_command(folder, **{"--out": folder / "again"}))
+    assert np.array_equal(np.load(folder / "again/predictions.npz")["logits"], first)
+
+
+def test_unknown_names(folder, capsys):
+    fails(capsys, train_command(folder, "stal"), "unknown method 'stal'", "satl, mine")
+    wrong = train_command(folder, **{"--dataset": "coco"})
+    fails(capsys, wrong, "unknown dataset 'coco'", "shapes")
+
+
+def test_missing_files(folder, capsys):
+    for option, what in (
+        ("--observed", "label table"), ("--weights", "weights file"), ("--config", "no such file")
+    ):  # fmt: skip
+        wrong = train_command(folder, **{option: folder / "nowhere"})
+        fails(capsys, wrong, "nowhere", what)
+
+
+def test_foreign_weights(folder, capsys):
+    (folder / "w.pt").write_bytes(b"nonsense")
+    fails(capsys, train_command(folder), "w.pt: not a PyTorch state_dict")
+    torch.save(initial_weights("resnet18", "random"), folder / "w.pt")
+    fails(capsys, train_command(folder), "not weights of backbone 'tiny'")
+
+
+def test_an_unavailable_device(folder, capsys):
+    wrong = train_command(folder, **{"--device": "cuda:99"})
+    fails(capsys, wrong, "--device cuda:99", "try auto")
+
+
+def test_a_ratio_outside_0_1(folder, capsys):
+    words = ["split", folder / "train.npz", "--known-ratio", "1.5", "--out", folder / "s.npz"]
+    fails(capsys, words, "known ratio 1.5 is outside (0, 1]")
+    assert not (folder / "s.npz").exists()
+
+
+def test_a_truncated_picture_stops_training_with_its_name(folder, capsys, observed, tmp_path):
+    import shutil
+    from dataclasses import replace
+    from pathlib import Path
+
+    shutil.copytree(observed.folder, tmp_path / "pictures")
+    broken = Path(tmp_path / "pictures", observed.file_names[5])
+    broken.write_bytes(broken.read_bytes()[:300])
+    replace(observed, folder=str(tmp_path / "pictures")).save(folder / "observed.npz")
+    fails(capsys, train_command(folder), "0005.jpg: cannot be decoded", "fetch this file again")
+
+
+def test_evaluation_refuses_tables_of_another_run(folder, capsys, train_table):
+    from satl.data.splits import split
+
+    assert main(train_command(folder)) == 0
+    capsys.readouterr()
+    split(train_table, 0.4).save(folder / "other.npz")
+
+    def words(observed, test):
+        return ["evaluate", folder / "run", "--observed", folder / observed,
+                "--train", folder / "train.npz", "--test", folder / test]  # fmt: skip
+
+    fails(capsys, words("other.npz", "test.npz"), "trained on other partial labels")
+    fails(capsys, words("observed.npz", "train.npz"), "predictions.npz: its images or categories")
+
+
+def test_a_report_without_runs(folder, capsys):
+    words = ["report", "--config", folder / "x.yaml", "--results", folder]
+    fails(capsys, words, "no evaluated run")
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.cuda, "is_available") or torch.cuda.is_available(), reason="GPU"
+)
+def test_auto_takes_the_cpu_where_there_is_nothing_else():
+    from satl.engine import choose_device
+
+    assert choose_device("auto").type in ("cpu", "mps")

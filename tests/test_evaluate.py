@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from satl.data.table import LabelTable
+from satl.evaluate import epoch_metrics, metrics_by_selection, score_histogram
+from satl.labels import UNKNOWN
+
+
+def table(labels):
+    labels = np.asarray(labels, dtype=np.int8)
+    n, c = labels.shape
+    names = tuple(f"{i}.jpg" for i in range(n))
+    return LabelTable("x", names, np.arange(n), tuple("abcdef"[:c]), labels)
+
+
+TEST = table([[1, -1], [-1, -1], [1, -1], [-1, -1]])
+GOOD = np.array([[2.0, 0], [-2, 0], [1, 0], [-1, 0]])
+
+
+def test_selections_last_and_best_epoch():
+    logits = np.stack([-GOOD, GOOD, GOOD, -GOOD])
+    found = metrics_by_selection(logits, TEST)
+    assert found["selections"]["last"]["epoch"] == 4
+    assert found["selections"]["last"]["mAP"] < 60
+    assert found["selections"]["best_on_test"]["epoch"] == 2, "the first of equal epochs"
+    assert found["selections"]["best_on_test"]["mAP"] == 100
+    assert found["categories_without_positives"] == ["b"]
+    assert found["per_category_AP"]["b"] is None
+
+
+def test_no_positives_at_all_gives_nulls_of_the_last_epoch():
+    found = metrics_by_selection(np.stack([GOOD, GOOD]), table(-np.ones((4, 2))))
+    assert found["selections"]["best_on_test"]["epoch"] == 2
+    assert found["selections"]["last"]["mAP"] is None
+
+
+def test_quality_of_pseudo_labels_by_epoch():
+    train = table([[1, -1], [1, 1]])
+    observed = table([[1, UNKNOWN], [UNKNOWN, UNKNOWN]])
+    pseudo = np.zeros((2, 2, 2), dtype=np.int8)
+    pseudo[1] = [[0, 1], [1, 0]]
+    training = {"pseudo_labels": pseudo}
+    first, second = epoch_metrics(np.stack([GOOD, GOOD]), training, observed, train, TEST)
+    assert first == {
+        "epoch": 1, "test_mAP": 100, "pseudo_positive_precision": None,
+        "pseudo_positive_recall": None, "pseudo_negative_precision": None,
+        "pseudo_negative_recall": None, "pseudo_coverage": None,
+    }  # fmt: skip
+    assert second["pseudo_positive_precision"] == 50
+    assert second["pseudo_positive_recall"] == 50
+    assert second["pseudo_coverage"] == pytest.approx(66.666667)
+
+
+def test_histogram_counts_every_label_once_by_kind():
+    rng = np.random.default_rng(0)
+    logits, truth = rng.normal(size=(50, 3)), rng.choice([-1, 1], size=(50, 3))
+    observed = np.where(rng.random((50, 3)) < 0.5, truth, 0)
+    logits[7] = np.nan  # an image that the last epoch did not see
+    found = score_histogram(logits, observed, truth)
+    assert found["count"].sum() == 49 * 3
+    seen = np.arange(50) != 7
+    for kind, where in (
+        ("known_positive", observed > 0), ("hidden_negative", (observed == 0) & (truth < 0))
+    ):  # fmt: skip
+        for category in range(3):
+            chosen = (found["label"] == kind) & (found["category"] == category)
+            assert found.loc[chosen, "count"].sum() == where[seen, category].sum()
