@@ -18,7 +18,7 @@ run: .venv/ready ## run the benchmark on the embedded data set (or: ARGS="--conf
 	snakemake --cores $(CORES) --workflow-profile workflow/profiles/default $(ARGS)
 
 test: .venv/ready ## run the tests
-	pytest $(ARGS)
+	pytest -n 2 --dist loadfile $(ARGS)
 
 bench: .venv/ready ## run the speed benchmarks
 	pytest tests/bench --benchmark-only --benchmark-columns=mean,stddev,rounds $(ARGS)

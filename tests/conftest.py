@@ -12,15 +12,17 @@ from satl.data.coco import read_coco
 from satl.data.splits import split
 from satl.data.table import LabelTable
 
+# Test files run side by side, a process each; more threads would only get in each other's way.
+torch.set_num_threads(1)
+
 GOLDEN = Path(__file__).parent / "golden"
 CATEGORY_NAMES = ("red", "green", "blue", "dark")
 
 
 @pytest.fixture(autouse=True)
 def _restore_torch_state():
-    threads = torch.get_num_threads()
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)
 
 
