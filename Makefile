@@ -15,7 +15,7 @@ help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 run: .venv/ready ## run the benchmark on the embedded data set (or: ARGS="--configfile FILE")
-	snakemake --cores $(CORES) --workflow-profile workflow/profiles/default $(ARGS)
+	snakemake --cores $(CORES) $(ARGS)
 
 test: .venv/ready ## run the tests
 	pytest -n 2 --dist loadfile $(ARGS)

@@ -12,7 +12,8 @@ from satl.errors import UserError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status (2 after an error in the input)."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("satl").setLevel(logging.INFO)
     parsed = _parser().parse_args(arguments)
     try:
         parsed.function(parsed)

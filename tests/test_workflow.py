@@ -64,10 +64,11 @@ def copy_tree(folder):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     shutil.copy(ROOT / "Snakefile", folder)
     shutil.copy(ROOT / "environment.yml", folder)
+    (folder / "profiles").symlink_to("workflow/profiles")
 
 
-def write_config(tree, name="tiny.yaml", **changes):
-    (tree / name).write_text(yaml.safe_dump({**TINY, **changes}))
+def write_config(tree, file="tiny.yaml", /, **changes):
+    (tree / file).write_text(yaml.safe_dump({**TINY, **changes}))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_an_option_reruns_the_runs_of_its_method_alone(tree):
     finally:
         write_config(tree)
     assert jobs["train"] == jobs["evaluate"] == {("satl", "0.50"), ("satl", "0.90")}
-    assert jobs.keys() == {"all", "config", "train", "evaluate", "report", "track"}
+    assert jobs.keys() == {"all", "train", "evaluate", "report", "track"}
 
 
 def test_a_new_ratio_adds_its_runs_alone(tree):

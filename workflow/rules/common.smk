@@ -31,6 +31,7 @@ def checked_experiment():
 
 EXPERIMENT = checked_experiment()
 RESULTS = f"results/{EXPERIMENT.name}"
+CONFIG = f"{RESULTS}/config.yaml"
 DATA = f"{RESULTS}/data/{{dataset}}"
 RUN = f"{RESULTS}/runs/{{dataset}}/{{method}}/known-{{ratio}}/seed-{{seed}}"
 RUNS = [str(key.folder(RESULTS)) for key in run_keys(EXPERIMENT)]
@@ -44,15 +45,14 @@ SATL = f"PYTHONPATH={shlex.quote(str(workflow.basedir))} {_python} -m satl"
 
 def checked_ownership():
     """Stop before the results of another config file of the same name are overwritten."""
-    resolved = Path(RESULTS, "config.yaml")
-    if not resolved.is_file():
+    if not Path(CONFIG).is_file():
         return
-    owner = resolved.read_text(encoding="utf-8").splitlines()[0].removeprefix("# resolved from ")
+    owner = Path(CONFIG).read_text(encoding="utf-8").splitlines()[0].removeprefix("# resolved from ")
     if owner != CONFIG_OWNER:
         raise WorkflowError(
             f"{RESULTS} holds the results of another config, {owner}, and {CONFIG_OWNER} has the "
             f"same `name: {EXPERIMENT.name}`. Give it another name, or, if the file was only "
-            f"renamed, delete {resolved}."
+            f"renamed, delete {CONFIG}."
         )
 
 
@@ -73,14 +73,10 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-rule config:
-    output:
-        f"{RESULTS}/config.yaml",
-    params:
-        experiment=EXPERIMENT.source(),
-    localrule: True
-    run:
-        import yaml
+# The resolved config is written when a run starts, and is no job's input: as the output of a rule,
+# even an `ancient` one, it would hide from Snakemake that the params of other jobs have changed.
+onstart:
+    import yaml
 
-        text = yaml.safe_dump(params.experiment, sort_keys=False, allow_unicode=True)
-        write_text(Path(output[0]), f"# resolved from {CONFIG_OWNER}\n{text}")
+    text = yaml.safe_dump(EXPERIMENT.source(), sort_keys=False, allow_unicode=True)
+    write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")

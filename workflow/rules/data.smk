@@ -37,8 +37,6 @@ def count_option(wildcards):
 
 
 rule glyphs:
-    input:
-        config=ancient(rules.config.output[0]),
     output:
         directory(f"{DATA}/glyphs"),
     params:
@@ -49,7 +47,7 @@ rule glyphs:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} glyphs --config {input.config} --dataset {wildcards.dataset} --out {output}"
+        "{SATL} glyphs --config {CONFIG} --dataset {wildcards.dataset} --out {output}"
         " > {log} 2>&1"
 
 

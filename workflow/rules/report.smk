@@ -3,7 +3,6 @@
 
 rule report:
     input:
-        config=ancient(rules.config.output[0]),
         runs=expand("{run}/{file}", run=RUNS, file=(*TRAIN_FILES, *EVALUATION_FILES)),
         published=[d.published for d in EXPERIMENT.datasets.values() if d.published],
     output:
@@ -32,12 +31,11 @@ rule report:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} report --config {input.config} > {log} 2>&1"
+        "{SATL} report --config {CONFIG} > {log} 2>&1"
 
 
 rule track:
     input:
-        config=ancient(rules.config.output[0]),
         report=rules.report.output,
     output:
         f"{RESULTS}/mlflow.json",
@@ -48,4 +46,4 @@ rule track:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} track --config {input.config} > {output} 2> {log}"
+        "{SATL} track --config {CONFIG} > {output} 2> {log}"

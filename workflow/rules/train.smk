@@ -2,8 +2,6 @@
 
 
 rule backbone:
-    input:
-        config=ancient(rules.config.output[0]),
     output:
         f"{RESULTS}/backbone.pt",
     params:
@@ -19,7 +17,7 @@ rule backbone:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} backbone --config {input.config} --device {params.device} --out {output}"
+        "{SATL} backbone --config {CONFIG} --device {params.device} --out {output}"
         " > {log} 2>&1"
 
 
@@ -29,7 +27,6 @@ def method_entry_of(wildcards):
 
 rule train:
     input:
-        config=ancient(rules.config.output[0]),
         observed=rules.split.output,
         test=f"{DATA}/test-images.npz",
         weights=rules.backbone.output,
@@ -49,7 +46,7 @@ rule train:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} train --config {input.config} --dataset {wildcards.dataset}"
+        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset}"
         " --method {wildcards.method} --observed {input.observed} --test-images {input.test}"
         " --weights {input.weights} --checkpoints {params.checkpoints} --device {params.device}"
         " --out {params.folder} > {log} 2>&1"
