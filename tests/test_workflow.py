@@ -251,4 +251,4 @@ def test_coco_files_of_the_user(tree):
     away.rename(picture)
     done = snakemake(tree, config="own.yaml")
     assert done.returncode == 0, output(done)
-    assert "fixed_threshold" in (tree / "results/own/tables/shapes.md").read_text()
+    assert "fixed_threshold" in (tree / "results/own/summary.csv").read_text()
