@@ -77,6 +77,11 @@ def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
 
 
 def _common_seed(runs: Sequence[RunSpec]) -> int:
+    for run in runs:
+        if "mask_sha256" not in run.observed.info:
+            raise UserError(
+                f"{run.variant}: its labels are no partial-label split; make one with `satl split`"
+            )
     seeds = {run.observed.info["seed"] for run in runs}
     images = {(run.observed.folder, run.observed.file_names) for run in runs}
     if len(seeds) != 1 or len(images) != 1:
@@ -186,9 +191,11 @@ class _Trainer:
         for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
             maps = self._maps(images.to(self.device, non_blocking=True))
             count += maps.nbytes
-            kept = [*kept, maps] if count <= KEPT_MAPS_BYTES else []
+            if count <= KEPT_MAPS_BYTES:
+                kept.append(maps)
             yield maps
-        self.kept_maps = kept if count <= KEPT_MAPS_BYTES else None
+        if count <= KEPT_MAPS_BYTES:
+            self.kept_maps = kept
 
 
 def _file_digest(path: Path) -> str:

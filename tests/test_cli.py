@@ -95,6 +95,11 @@ def test_training_reads_no_labels_of_the_test_set(folder, test_table):
     assert np.array_equal(np.load(folder / "again/predictions.npz")["logits"], first)
 
 
+def test_full_labels_are_no_split(folder, capsys):
+    wrong = train_command(folder, **{"--observed": folder / "train.npz"})
+    fails(capsys, wrong, "no partial-label split", "satl split")
+
+
 def test_unknown_names(folder, capsys):
     fails(capsys, train_command(folder, "stal"), "unknown method 'stal'", "satl, mine")
     wrong = train_command(folder, **{"--dataset": "coco"})
