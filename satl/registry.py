@@ -7,6 +7,8 @@ METHODS: dict[str, str] = {
     "fixed_threshold": "baselines.fixed_threshold:FixedThreshold",
     "partial_bce": "baselines.partial_bce:PartialBCE",
     "assume_negative": "baselines.assume_negative:AssumeNegative",
+    "balanced_bce": "baselines.balanced_bce:BalancedBCE",
+    "ranking_only": "baselines.ranking_only:RankingOnly",
 }
 
 
