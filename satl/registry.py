@@ -9,6 +9,7 @@ METHODS: dict[str, str] = {
     "assume_negative": "baselines.assume_negative:AssumeNegative",
     "balanced_bce": "baselines.balanced_bce:BalancedBCE",
     "ranking_only": "baselines.ranking_only:RankingOnly",
+    "curriculum_labeling": "baselines.curriculum_labeling:CurriculumLabeling",
 }
 
 
