@@ -10,6 +10,7 @@ METHODS: dict[str, str] = {
     "balanced_bce": "baselines.balanced_bce:BalancedBCE",
     "ranking_only": "baselines.ranking_only:RankingOnly",
     "curriculum_labeling": "baselines.curriculum_labeling:CurriculumLabeling",
+    "ml_gcn": "baselines.ml_gcn:MLGCN",
 }
 
 
