@@ -11,6 +11,7 @@ METHODS: dict[str, str] = {
     "ranking_only": "baselines.ranking_only:RankingOnly",
     "curriculum_labeling": "baselines.curriculum_labeling:CurriculumLabeling",
     "ml_gcn": "baselines.ml_gcn:MLGCN",
+    "ssgrl": "baselines.ssgrl:SSGRL",
 }
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from satl.models.backbone import Backbone
+from satl.models.graph import cooccurrence
 from satl.models.trunk import Outputs
 
 NEGATIVE_SLOPE = 0.2
@@ -15,12 +16,11 @@ NEGATIVE_SLOPE = 0.2
 def correlation_matrix(labels: Tensor, threshold: float, neighbour_weight: float) -> Tensor:
     """Which categories a category's classifier draws on, and how much, from known positives.
 
-    P(j | i) = (images where i and j are known positive) / (images where i is). It
-    becomes 1 from `threshold` t on and else 0; then the weight p is spread evenly over the
-    ones that a row has off the diagonal, and 1 - p stays on the diagonal.
+    P(j | i) of `cooccurrence` becomes 1 from `threshold` t on and else 0. The weight p is then
+    spread evenly over the ones that a row has off the diagonal; 1 - p stays on the diagonal.
 
     A category that is never known positive has P(j | i) = 0, not 0/0: it and every other category
-    without such neighbours keep the diagonal alone.
+    without neighbours keep the diagonal alone.
 
     Args:
         labels: (N, C), +1 / -1 / 0.
@@ -30,10 +30,7 @@ def correlation_matrix(labels: Tensor, threshold: float, neighbour_weight: float
     Returns:
         (C, C) float32; row i is category i.
     """
-    positive = (labels > 0).float()
-    together = positive.T @ positive
-    conditional = together / together.diagonal().clamp(min=1).unsqueeze(1)
-    binary = (conditional >= threshold).float().fill_diagonal_(0)
+    binary = (cooccurrence(labels) >= threshold).float().fill_diagonal_(0)
     spread = neighbour_weight * binary / binary.sum(1, keepdim=True).clamp(min=1)
     return spread + (1 - neighbour_weight) * torch.eye(len(binary))
 
