@@ -33,6 +33,7 @@ EXPERIMENT = checked_experiment()
 RESULTS = f"results/{EXPERIMENT.name}"
 DATA = f"{RESULTS}/data/{{dataset}}"
 RUN = f"{RESULTS}/runs/{{dataset}}/{{method}}/known-{{ratio}}/seed-{{seed}}"
+TABLES = [name for dataset in EXPERIMENT.datasets for name in EXPERIMENT.tables(dataset)]
 RUNS = [str(key.folder(RESULTS)) for key in run_keys(EXPERIMENT)]
 ENVIRONMENT = f"{workflow.basedir}/environment.yml"
 

@@ -9,13 +9,13 @@ rule report:
     output:
         f"{RESULTS}/summary.csv",
         report(
-            expand(f"{RESULTS}/tables/{{dataset}}.html", dataset=EXPERIMENT.datasets),
+            expand(f"{RESULTS}/tables/{{table}}.html", table=TABLES),
             caption="../report/table.rst",
             category="Tables",
         ),
         expand(
-            f"{RESULTS}/tables/{{dataset}}.{{format}}",
-            dataset=EXPERIMENT.datasets,
+            f"{RESULTS}/tables/{{table}}.{{format}}",
+            table=TABLES,
             format=("md", "tex", "csv"),
         ),
         report(
