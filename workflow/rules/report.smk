@@ -26,6 +26,7 @@ rule report:
         ),
     params:
         experiment=EXPERIMENT.source(),
+        tables={dataset: EXPERIMENT.tables(dataset) for dataset in EXPERIMENT.datasets},
         code=code_hash("satl.report"),
     log:
         f"{RESULTS}/logs/report.log",
