@@ -12,6 +12,10 @@ METHODS: dict[str, str] = {
     "curriculum_labeling": "baselines.curriculum_labeling:CurriculumLabeling",
     "ml_gcn": "baselines.ml_gcn:MLGCN",
     "ssgrl": "baselines.ssgrl:SSGRL",
+    "sst": "baselines.sst:SST",
+    "sarb": "baselines.sarb:SARB",
+    "hst": "baselines.hst:HST",
+    "dsrb": "baselines.dsrb:DSRB",
 }
 
 
