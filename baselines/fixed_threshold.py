@@ -1,7 +1,7 @@
 """Fixed threshold: pseudo-labels from one score threshold for all categories.
 
 It runs on the trunk and the schedule of SATL, so that comparing the two isolates what the
-category-specific thresholds do.
+category-specific thresholds do. With `ranking_weight: 1` it has SATL's ranking loss too.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from satl.losses import partial_bce
+from satl.losses import gap_ranking, partial_bce
 from satl.methods.base import Context, Hyperparameters, Method, Progress, StepResult
 from satl.models.trunk import Outputs
 from satl.thresholds import Thresholds, pseudo_labels
@@ -24,6 +24,7 @@ class FixedThresholdOptions(Hyperparameters):
         None, gt=0, lt=1, description="score up to which: negative; none: no pseudo-negatives"
     )
     warmup: float = Field(0.2, ge=0, le=1, description="share of epochs before pseudo-labels")
+    ranking_weight: float = Field(0.0, ge=0, description="weight of SATL's ranking loss; 0: none")
 
 
 class FixedThreshold(Method):
@@ -41,6 +42,8 @@ class FixedThreshold(Method):
 
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
         losses = {"known": partial_bce(outputs.logits, labels)}
+        if self.options.ranking_weight:
+            losses["ranking"] = self.options.ranking_weight * gap_ranking(outputs.logits, labels)
         if progress.epoch < self.first_pseudo_epoch:
             return StepResult(losses)
         thresholds = Thresholds(pos=self.tau_pos, neg=self.tau_neg)

@@ -1,12 +1,12 @@
 """The experiment file (YAML), as a strict schema. Imports no torch: the workflow reads it too."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from satl.errors import UserError
+from satl.explain import explain, suggestion
 from satl.files import read_yaml
 from satl.registry import METHODS
 
@@ -124,6 +124,11 @@ class Experiment(Strict):
     name: Name = Field(description="results go to results/NAME")
     datasets: dict[Name, Dataset] = Field(min_length=1)
     methods: dict[Name, MethodEntry] = Field(min_length=1)
+    ablations: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(
+        {},
+        description="tables of their own, by name: which of `methods` each shows, in this order. "
+        "The main table then shows, of these, only methods under their own name, not variants",
+    )
     known_ratios: list[float] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     model: Model = Model()
@@ -151,6 +156,21 @@ class Experiment(Strict):
         return ratios
 
     @model_validator(mode="after")
+    def _check_ablations(self) -> "Experiment":
+        for title, names in self.ablations.items():
+            for name in names:
+                if name not in self.methods:
+                    near = suggestion(name, self.methods)
+                    raise ValueError(f"ablations.{title}: {name!r} is not in `methods`{near}")
+            if len(set(names)) < len(names):
+                raise ValueError(f"ablations.{title} names a method twice")
+        tables = [name for dataset in self.datasets for name in self.tables(dataset)]
+        for name in tables:
+            if tables.count(name) > 1:
+                raise ValueError(f"a data set and an ablation would share the table {name!r}")
+        return self
+
+    @model_validator(mode="after")
     def _check_sizes(self) -> "Experiment":
         if self.training.image_size > self.training.resize:
             raise ValueError(
@@ -158,6 +178,17 @@ class Experiment(Strict):
                 f"training.resize ({self.training.resize})"
             )
         return self
+
+    def tables(self, dataset: str) -> dict[str, list[str]]:
+        """The tables of `dataset`: which of `methods` each shows, by the name of its files.
+
+        The first is the main table; where it would be empty, it shows all.
+        """
+        moved = {name for names in self.ablations.values() for name in names}
+        # A method under its own name stays, as what its variants are compared with.
+        main = [n for n, entry in self.methods.items() if n not in moved or n == entry.method]
+        tables = {f"{dataset}-{title}": names for title, names in self.ablations.items()}
+        return {dataset: main or list(self.methods), **tables}
 
     def source(self) -> dict[str, Any]:
         """The experiment as its file would say it, with all defaults; `parse` reads it back."""
@@ -176,7 +207,7 @@ def method_entry(name: str, options: Any) -> dict[str, Any]:
     method = options.get("method", name)
     if method not in METHODS:
         raise ValueError(
-            f"unknown method {method!r}{_suggestion(str(method), METHODS)}; "
+            f"unknown method {method!r}{suggestion(str(method), METHODS)}; "
             f"the methods are {', '.join(METHODS)} (a variant says `method:` which one it is)"
         )
     return {"method": method, "options": {k: v for k, v in options.items() if k != "method"}}
@@ -189,7 +220,7 @@ def parse(content: Any, where: str) -> Experiment:
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where} is not valid:\n{explain(error, Experiment)}") from error
+        raise UserError(f"{where} is not valid:\n{explain(error, Experiment, DATASETS)}") from error
 
 
 def load(path: Path) -> Experiment:
@@ -202,48 +233,9 @@ def read_options(schema: type[Strict], options: dict[str, Any], where: str) -> A
     try:
         return schema.model_validate(options)
     except ValidationError as error:
-        raise UserError(f"{where}: not valid:\n{explain(error, schema)}") from error
+        raise UserError(f"{where}: not valid:\n{explain(error, schema, DATASETS)}") from error
 
 
 def ratio_name(ratio: float) -> str:
     """How paths and tables write a known ratio: 0.1 -> '0.10'."""
     return f"{ratio:.2f}"
-
-
-def explain(error: ValidationError, schema: type[BaseModel]) -> str:
-    """One line a problem: the dotted key, what is wrong, and the nearest known key."""
-    lines = []
-    for problem in error.errors():
-        keys = [str(key) for key in _without_tag(problem["loc"])]
-        where = ".".join(keys) or "the whole"
-        if problem["type"] == "extra_forbidden":
-            known = _known_keys(schema, problem["loc"][:-1])
-            lines.append(f"  {where}: unknown key{_suggestion(keys[-1], known)}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            found = problem["input"]
-            shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
-            lines.append(f"  {where}: {message[0].lower()}{message[1:]}{shown}")
-    return "\n".join(lines)
-
-
-def _without_tag(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """pydantic's location less the tag of a dataset's format, which the file does not show."""
-    return location[:2] + location[3:] if location[:1] == ("datasets",) else location
-
-
-def _known_keys(schema: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """Keys that the mapping at `location` may have."""
-    for key in location:
-        if key in DATASETS and location[0] == "datasets":
-            schema = DATASETS[str(key)]
-        elif key in schema.model_fields:
-            annotation = schema.model_fields[str(key)].annotation
-            is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-            schema = annotation if is_section else schema
-    return list(schema.model_fields)
-
-
-def _suggestion(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -55,3 +55,87 @@ def gap_ranking(logits: Tensor, labels: Tensor) -> Tensor:
     gap = gap - (scores * negative).sum(0) / n_negative.clamp(min=1)
     both = ((n_positive > 0) & (n_negative > 0)).float()
     return ((1 - gap).clamp(min=0) * both).sum() / both.sum().clamp(min=1)
+
+
+def pair_asymmetric(
+    pair_logits: Tensor,
+    labels: Tensor,
+    gamma_neg: float = 2.0,
+    gamma_pos: float = 1.0,
+    clip: float = 0.05,
+) -> Tensor:
+    """Asymmetric loss on category pairs (SST, Chen et al., AAAI 2022; Ridnik et al., ICCV 2021).
+
+    A pair's target t is 1 where both categories are known to be present, else 0: unknown pairs
+    count as negative, as published. With p = σ(z) and q = min(1 - p + clip, 1), the loss is
+    -[t log p + (1 - t) log q] · (1 - p t - q (1 - t))^γ, γ = γ₊ t + γ₋ (1 - t).
+
+    Args:
+        pair_logits: (B, C(C-1)/2), in the order (0,1), (0,2), … (1,2), …
+        labels: (B, C), +1 / -1 / 0.
+        gamma_neg, gamma_pos: how fast easy pairs lose weight.
+        clip: probability below which a negative pair costs nothing.
+
+    Returns:
+        A scalar, the mean over all pairs; 0, with a gradient graph, where there is none.
+    """
+    present = labels > 0
+    i, j = pair_indices(labels.shape[1], labels.device)
+    target = present[:, i] & present[:, j]
+    logits = pair_logits.float()
+    absent = (torch.sigmoid(-logits) + clip).clamp(min=1e-8, max=1)
+    log_right = torch.where(target, F.logsigmoid(logits), absent.log())
+    wrong = 1 - torch.where(target, torch.sigmoid(logits), absent)
+    focus = torch.where(target, wrong.pow(gamma_pos), wrong.pow(gamma_neg))
+    return -(log_right * focus).sum() / max(1, target.numel())
+
+
+def pair_indices(categories: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """First and second category of each pair, in row-major order of the upper triangle."""
+    first, second = torch.triu_indices(categories, categories, offset=1, device=device)
+    return first, second
+
+
+def contrastive(
+    features: Tensor, labels: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """Instance contrastive loss (SST and SARB, AAAI 2022).
+
+    Over image pairs and categories, with the cosine d of their features: 1 - d where both images
+    are positive; 1 + d where one is positive and one negative; 1 + d where both are negative.
+    With n > 0 positive pairs in the batch, the pairs of either other kind are thinned out: 2n at
+    random (all, if there are fewer), and the n largest on top, which then count twice.
+
+    Args:
+        features: (B, C, D).
+        labels: (B, C), +1 / -1 / 0; unknown ones take no part.
+        generator: draws the negatives; none: torch's global one.
+
+    Returns:
+        A scalar, the mean of all terms; 0, with a gradient graph, where there is none.
+    """
+    i, j = pair_indices(len(features), features.device)
+    # One matrix of cosines per category; the upper triangles are its image pairs.
+    unit = F.normalize(features.float(), dim=2).transpose(0, 1)
+    cosine = (unit @ unit.transpose(1, 2))[:, i, j].flatten()
+    first, second = (labels.T[:, index].flatten().sign() for index in (i, j))
+    positive = (first > 0) & (second > 0)
+    count = positive.sum()
+    weight = positive.float()
+    draws = torch.rand(cosine.shape, generator=generator, device=cosine.device)
+    for negative in (first * second < 0, (first < 0) & (second < 0)):
+        weight = weight + torch.where(count > 0, _thinned(negative, draws, cosine, count), negative)
+    terms = 1 - torch.where(positive, cosine, -cosine)
+    return (weight * terms).sum() / weight.sum().clamp(min=1)
+
+
+def _thinned(chosen: Tensor, draws: Tensor, cosine: Tensor, count: Tensor) -> Tensor:
+    """How often each `chosen` pair counts: `2 count` of them at random, `count` by cosine."""
+    ranks = torch.arange(len(draws), device=draws.device)
+    weight = torch.zeros_like(draws)
+    for keys, wanted in ((draws, 2 * count), (cosine.detach(), count)):
+        # Sorting instead of indexing keeps shapes fixed, so that a GPU need not be waited for.
+        order = keys.masked_fill(~chosen, -torch.inf).argsort(descending=True)
+        taken = (ranks < wanted) & (ranks < chosen.sum())
+        weight = weight.scatter_add(0, order, taken.float())
+    return weight

@@ -7,6 +7,15 @@ METHODS: dict[str, str] = {
     "fixed_threshold": "baselines.fixed_threshold:FixedThreshold",
     "partial_bce": "baselines.partial_bce:PartialBCE",
     "assume_negative": "baselines.assume_negative:AssumeNegative",
+    "balanced_bce": "baselines.balanced_bce:BalancedBCE",
+    "ranking_only": "baselines.ranking_only:RankingOnly",
+    "curriculum_labeling": "baselines.curriculum_labeling:CurriculumLabeling",
+    "ml_gcn": "baselines.ml_gcn:MLGCN",
+    "ssgrl": "baselines.ssgrl:SSGRL",
+    "sst": "baselines.sst:SST",
+    "sarb": "baselines.sarb:SARB",
+    "hst": "baselines.hst:HST",
+    "dsrb": "baselines.dsrb:DSRB",
 }
 
 

@@ -89,7 +89,7 @@ def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str,
         for dataset in dict.fromkeys(run.key.dataset for run in runs):
             where = _experiment_id(client, f"{experiment.name}/{dataset}", tracking_uri)
             entries = [_run_entry(run) for run in runs if run.key.dataset == dataset]
-            entries += _report_entry(dataset, Path(results))
+            entries += _report_entry(experiment, dataset, Path(results))
             present = _present(client, where)
             for entry in tqdm(entries, desc=f"MLflow {dataset}", unit="run"):
                 counts[_bring_up_to_date(client, where, entry, present)] += 1
@@ -229,9 +229,10 @@ def _metrics(run: Run, values: dict[str, Any], epoch: int) -> Iterator[Metric]:
             yield Metric(name, float(value), time, epoch)
 
 
-def _report_entry(dataset: str, results: Path) -> list[Entry]:
+def _report_entry(experiment: Experiment, dataset: str, results: Path) -> list[Entry]:
     """Tables and figures of the data set as one entry; none before they are made."""
-    tables = sorted((results / "tables").glob(f"{dataset}.*"))
+    names = experiment.tables(dataset)
+    tables = sorted(path for path in (results / "tables").glob("*.*") if path.stem in names)
     index = results / "figures" / "index.json"
     figures = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
     paths = [index.with_name(f["file"]) for f in figures if f["dataset"] == dataset]

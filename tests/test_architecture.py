@@ -21,9 +21,10 @@ MODULES = sorted(
 
 # Whatever is not on a module's level or below it must not be imported by it.
 LEVELS = [
-    {"satl", "satl.errors", "satl.labels", "satl.seeds", "satl.registry"},
+    {"satl", "satl.errors", "satl.explain", "satl.labels", "satl.seeds", "satl.registry"},
     {"satl.files", "satl.codehash", "satl.provenance"},
     {"satl.config", "satl.runs", "satl.metrics", "satl.losses", "satl.thresholds"},
+    {"satl.blending", "satl.prototypes", "satl.transfer"},
     {"satl.data", "satl.records"},
     {"satl.models", "satl.evaluate", "satl.report", "satl.tracking"},
     {"satl.methods", "satl.pretrain"},

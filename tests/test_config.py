@@ -11,9 +11,10 @@ from satl.registry import METHODS, method_class
 from satl.schema import experiment_schema
 
 ROOT = Path(__file__).parent.parent
+GLYPHS = {"format": "glyphs"}
 MINIMAL = {
     "name": "x",
-    "datasets": {"d": {"format": "glyphs"}},
+    "datasets": {"d": GLYPHS},
     "methods": {"satl": {}},
     "known_ratios": [0.1],
 }
@@ -58,6 +59,13 @@ def test_the_resolved_config_reads_back():
             r"datasets\.coco\.train_image: unknown key \(did you mean 'train_images'\?\)",
         ),
         ({"training": {"resize": 64, "image_size": 65}}, r"image_size \(65\) exceeds"),
+        ({"ablations": {"a": ["stal"]}}, r"ablations\.a: 'stal' .*\(did you mean 'satl'\?\)"),
+        ({"ablations": {"a": ["satl", "satl"]}}, r"ablations\.a names a method twice"),
+        ({"ablations": {"a": []}}, r"ablations\.a: list should have at least 1"),
+        (
+            {"datasets": dict.fromkeys(("d", "d-a"), GLYPHS), "ablations": {"a": ["satl"]}},
+            r"a data set and an ablation would share the table 'd-a'",
+        ),
         ({"name": "../up"}, r"name: "),
         ({"colour": 1}, r"colour: unknown key"),
     ],
@@ -65,6 +73,23 @@ def test_the_resolved_config_reads_back():
 def test_what_is_wrong_is_named(changes, message):
     with pytest.raises(UserError, match=message):
         parse(changed(**changes), "file.yaml")
+
+
+def test_ablations_take_variants_out_of_the_main_table():
+    methods = {"satl": {}, "a": {"method": "satl"}, "b": {"method": "satl"}, "partial_bce": {}}
+    assert parse(changed(methods=methods), "x").tables("d") == {"d": list(methods)}
+    ablations = {"one": ["b", "satl"], "two": ["partial_bce", "b"]}
+    experiment = parse(changed(methods=methods, ablations=ablations), "x")
+    assert experiment.tables("d") == {
+        "d": ["satl", "a", "partial_bce"], "d-one": ["b", "satl"], "d-two": ["partial_bce", "b"],
+    }  # fmt: skip
+    assert parse(experiment.source(), "x") == experiment
+
+
+def test_a_main_table_that_would_be_empty_shows_all():
+    methods = {"a": {"method": "satl"}, "b": {"method": "satl", "q": 0.9}}
+    experiment = parse(changed(methods=methods, ablations={"q": ["a", "b"]}), "x")
+    assert experiment.tables("d") == {"d": ["a", "b"], "d-q": ["a", "b"]}
 
 
 def test_missing_and_malformed_files_are_named(tmp_path):

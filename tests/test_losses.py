@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from conftest import golden
 
-from satl.losses import gap_ranking, partial_bce
+from satl.losses import contrastive, gap_ranking, pair_asymmetric, partial_bce
 
 
 def tensors(name):
@@ -64,3 +64,53 @@ def test_extreme_and_half_precision_logits_stay_finite(loss):
     value = loss(logits.requires_grad_(), torch.tensor([[1, 1], [-1, -1]]))
     assert value.dtype == torch.float32
     assert torch.isfinite(value)
+
+
+def test_pair_asymmetric_golden():
+    g = tensors("pair_asymmetric_loss")
+    gammas = float(g["gamma_neg"]), float(g["gamma_pos"])
+    ours = pair_asymmetric(g["pair_logits"], g["labels"], *gammas, float(g["clip"]))
+    assert ours.item() == pytest.approx(g["loss"].item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["contrastive_loss", "contrastive_loss_no_positive_pair"])
+def test_contrastive_golden(name):
+    g = tensors(name)
+    ours = contrastive(g["features"], g["labels"])
+    assert ours.item() == pytest.approx(g["loss"].item(), abs=1e-6)
+
+
+def test_contrastive_thins_negatives_out_as_a_loop_would():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(9, 4, 5, generator=generator)
+    labels = torch.randint(-1, 2, (9, 4), generator=generator)
+    labels[labels > 0] *= torch.rand(9, 4, generator=generator)[labels > 0] < 0.6
+    kinds = {"positive": [], "mixed": [], "negative": []}
+    draws = torch.rand(4 * 36, generator=torch.Generator().manual_seed(3)).tolist()
+    for c in range(4):
+        for a in range(9):
+            for b in range(a + 1, 9):
+                draw, y = draws.pop(0), {int(labels[a, c]), int(labels[b, c])}
+                cosine = F.cosine_similarity(features[a, c], features[b, c], dim=0).item()
+                if y == {1}:
+                    kinds["positive"].append(1 - cosine)
+                elif y in ({1, -1}, {-1}):
+                    kinds["mixed" if 1 in y else "negative"].append((draw, 1 + cosine))
+    n, terms = len(kinds["positive"]), list(kinds["positive"])
+    for pairs in (kinds["mixed"], kinds["negative"]):
+        assert 0 < 2 * n < len(pairs), "some are thinned out"
+        terms += [term for _, term in sorted(pairs, reverse=True)[: 2 * n]]
+        terms += sorted((term for _, term in pairs), reverse=True)[:n]
+    ours = contrastive(features, labels, torch.Generator().manual_seed(3))
+    assert ours.item() == pytest.approx(sum(terms) / len(terms), abs=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("value", [-1, 0, 1])
+def test_heads_losses_are_finite_for_degenerate_batches(batch, value):
+    features = torch.zeros(batch, 3, 4, requires_grad=True)
+    pair_logits = torch.tensor([[90.0, -90.0, 0.0]]).repeat(batch, 1).requires_grad_()
+    labels = torch.full((batch, 3), value, dtype=torch.int8)
+    (contrastive(features, labels) + pair_asymmetric(pair_logits, labels, clip=0)).backward()
+    assert torch.isfinite(features.grad).all()
+    assert torch.isfinite(pair_logits.grad).all()

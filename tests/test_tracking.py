@@ -15,7 +15,9 @@ from satl.records import run_keys
 from satl.tracking import FINGERPRINT, track
 from tests.fake_runs import EPOCHS, experiment, write_runs
 
-CONFIG = experiment(methods={"satl": {}, "partial_bce": {}}, known_ratios=[0.1])
+CONFIG = experiment(
+    methods={"satl": {}, "partial_bce": {}}, known_ratios=[0.1], ablations={"parts": ["satl"]}
+)
 
 
 class LogRecords(logging.Handler):
@@ -42,7 +44,8 @@ def template(tmp_path_factory):
     results = folder / "fake"
     write_runs(CONFIG, results)
     (results / "tables").mkdir()
-    (results / "tables" / "glyphs.md").write_text("a table")
+    for name in ("glyphs.md", "glyphs-parts.md", "other.md"):
+        (results / "tables" / name).write_text("a table")
     (results / "figures").mkdir()
     (results / "figures" / "glyphs-map.png").write_bytes(b"a figure")
     write_json(
@@ -99,7 +102,9 @@ def test_artifacts_are_there(store):
     names = {file.path for file in client.list_artifacts(run_id)}
     assert names == {"config.yaml", "thresholds.parquet", "metrics.json"}
     report = runs["report"].info.run_id
-    assert [f.path for f in client.list_artifacts(report, "tables")] == ["tables/glyphs.md"]
+    assert [f.path for f in client.list_artifacts(report, "tables")] == [
+        "tables/glyphs-parts.md", "tables/glyphs.md"
+    ]  # fmt: skip
     assert [f.path for f in client.list_artifacts(report, "figures")] == ["figures/glyphs-map.png"]
 
 

@@ -1,5 +1,7 @@
-"""Networks: backbones, semantic decoupling, and the trunk that methods share. No losses."""
+"""Networks: backbones, semantic decoupling, graph, pair head, and the trunks. No losses."""
 
 from satl.models.decoupling import SemanticDecoupling
+from satl.models.graph import GatedGraph
+from satl.models.pair_head import PairHead
 
-__all__ = ["SemanticDecoupling"]
+__all__ = ["GatedGraph", "PairHead", "SemanticDecoupling"]

@@ -9,7 +9,7 @@ from satl.report.figures import write_figures
 from satl.report.render import RENDERERS
 from satl.report.runs import evaluated_runs
 from satl.report.summary import summary_of, write_summary
-from satl.report.tables import result_table
+from satl.report.tables import result_tables
 
 
 def write_report(experiment: Experiment, results: Path) -> None:
@@ -29,11 +29,11 @@ def write_report(experiment: Experiment, results: Path) -> None:
     made = {base / "summary.csv"}
     for dataset in experiment.datasets:
         of_dataset = [run for run in runs if run.key.dataset == dataset]
-        table = result_table(experiment, dataset, of_dataset)
-        for suffix, render in RENDERERS.items():
-            path = base / "tables" / f"{dataset}.{suffix}"
-            write_text(path, render(table))
-            made.add(path)
+        for table in result_tables(experiment, dataset, of_dataset):
+            for suffix, render in RENDERERS.items():
+                path = base / "tables" / f"{table.name}.{suffix}"
+                write_text(path, render(table))
+                made.add(path)
     made.update(write_figures(experiment, runs, base / "figures"))
     for folder in (base / "tables", base / "figures"):
         for path in folder.iterdir():

@@ -47,7 +47,7 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
     with house_style():
         for dataset in experiment.datasets:
             of_dataset = [run for run in runs if run.key.dataset == dataset]
-            for plot in _plots(dataset, of_dataset, looks):
+            for plot in _plots(dataset, of_dataset, looks, experiment.tables(dataset)):
                 footer = f"{experiment.name} · {plot.name} · commit {commits(plot.runs)}"
                 saved = save(plot.figure, folder / plot.name, footer)
                 index += [_entry(plot, path) for path in saved]
@@ -56,20 +56,23 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
     return [*paths, folder / "index.json"]
 
 
-def _plots(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
-    """The figures of one data set, one after the other."""
+def _plots(
+    dataset: str, runs: list[Run], looks: Looks, tables: dict[str, list[str]]
+) -> Iterator[Plot]:
+    """The figures of one data set, one after the other; mAP as in its `tables`."""
     if not runs:
         log.warning("%s: no figures, as no run is evaluated", dataset)
         return
-    yield from _map_plot(dataset, runs, looks)
+    for name, methods in tables.items():
+        shown = [run for run in runs if run.key.method in methods]
+        yield from _map_plot(f"{name}-map-by-known-ratio", dataset, shown, looks)
     for method in dict.fromkeys(run.key.method for run in runs):
         yield from _threshold_plots(dataset, [run for run in runs if run.key.method == method])
     yield from _pseudo_label_plot(dataset, runs, looks)
 
 
-def _map_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
+def _map_plot(name: str, dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
     summary = summary_of(runs)
-    name = f"{dataset}-map-by-known-ratio"
     if summary["mAP"].isna().all():
         log.warning("%s: left out, as no run has a mAP", name)
         return

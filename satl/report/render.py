@@ -58,7 +58,7 @@ def latex(table: Table) -> str:
         r"% needs \usepackage{booktabs}",
         r"\begin{table}[t]", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{_escape(table.caption, LATEX_SPECIAL)}}}",
-        rf"\label{{tab:{table.dataset}}}",
+        rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule",
         _ampersands(["method", *(_escape(name, LATEX_SPECIAL) for name in table.headings)]),
     ]  # fmt: skip

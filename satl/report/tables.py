@@ -1,4 +1,4 @@
-"""The result table of a data set: mAP by method and known ratio, as data; `render` writes it."""
+"""The result tables of a data set: mAP by method and known ratio, as data; `render` writes it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +59,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """What each format shows of one data set; `columns` are known ratios, then the average."""
+    """What each format shows of one data set; `columns` are known ratios, then the average.
 
+    `name` is that of its files: the data set's, or DATASET-ABLATION.
+    """
+
+    name: str
     dataset: str
     columns: tuple[str, ...]
     blocks: tuple[Block, ...]
@@ -69,7 +73,9 @@ class Table:
     @property
     def caption(self) -> str:
         """What stands above the table, or titles the page."""
-        return f"mAP (%) on {self.dataset} by share of known labels"
+        ablation = self.name.removeprefix(self.dataset).removeprefix("-")
+        caption = f"mAP (%) on {self.dataset} by share of known labels"
+        return f"{caption}: {ablation}" if ablation else caption
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -77,31 +83,34 @@ class Table:
         return tuple(c if c == AVERAGE else f"{100 * float(c):.0f} %" for c in self.columns)
 
 
-def result_table(experiment: Experiment, dataset: str, runs: list[Run]) -> Table:
-    """The table of `dataset` from its evaluated `runs`.
+def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list[Table]:
+    """The tables of `dataset` from its evaluated `runs`: the main one, then the ablations.
 
     Raises:
         UserError: the data set's `published` file is missing or lacks a column.
     """
     columns = (*map(ratio_name, experiment.known_ratios), AVERAGE)
-    summary = summary_of(runs)
-    notes = _notes(experiment, dataset, runs, summary)
-    blocks = [_block(experiment, summary, selection) for selection in SELECTIONS]
-    published = experiment.datasets[dataset].published
-    if published:
-        block = _published_block(_read_published(Path(published)), columns, len(notes) + 1)
-        blocks.append(block)
-        notes += _published_notes(block)
-    return Table(dataset, columns, tuple(blocks), tuple(notes))
+    tables = []
+    for name, methods in experiment.tables(dataset).items():
+        shown = [run for run in runs if run.key.method in methods]
+        summary = summary_of(shown)
+        notes = _notes(experiment, dataset, methods, shown, summary)
+        blocks = [_block(experiment, methods, summary, selection) for selection in SELECTIONS]
+        published = experiment.datasets[dataset].published
+        if published and name == dataset:
+            block = _published_block(_read_published(Path(published)), columns, len(notes) + 1)
+            blocks.append(block)
+            notes += _published_notes(block)
+        tables.append(Table(name, dataset, columns, tuple(blocks), tuple(notes)))
+    return tables
 
 
-def _block(experiment: Experiment, summary: pd.DataFrame, selection: str) -> Block:
-    """All methods under one selection of the epoch, with the best two of each column marked."""
+def _block(
+    experiment: Experiment, methods: list[str], summary: pd.DataFrame, selection: str
+) -> Block:
+    """`methods` under one selection of the epoch, with the best two of each column marked."""
     chosen = summary[summary["selection"] == selection]
-    rows = {
-        method: _cells(experiment, chosen[chosen["method"] == method])
-        for method in experiment.methods
-    }
+    rows = {method: _cells(experiment, chosen[chosen["method"] == method]) for method in methods}
     # Ranked as shown, at one decimal, so that numbers that read the same are marked the same.
     means = pd.DataFrame({m: [c.mean for c in cells] for m, cells in rows.items()}).round(1)
     places = means.rank(axis="columns", method="dense", ascending=False).fillna(0).astype(int)
@@ -172,12 +181,16 @@ def _published_notes(block: Block) -> list[str]:
 
 
 def _notes(
-    experiment: Experiment, dataset: str, runs: list[Run], summary: pd.DataFrame
+    experiment: Experiment,
+    dataset: str,
+    methods: list[str],
+    runs: list[Run],
+    summary: pd.DataFrame,
 ) -> list[str]:
     """What a reader must know to read the numbers, one sentence or two a note."""
     seeds = ", ".join(map(str, experiment.seeds))
     over = f"mean ± standard deviation over the seeds {seeds}"
-    expected = len(experiment.methods) * len(experiment.known_ratios) * len(experiment.seeds)
+    expected = len(methods) * len(experiment.known_ratios) * len(experiment.seeds)
     missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
     without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
     notes = [

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,24 @@ def test_exactly_the_expected_files(reported):
     expected = figures | tables | {"summary.csv", "figures/index.json"}
     for folder in reported:
         assert set(made(folder)) == expected
+
+
+def test_an_ablation_has_its_own_table_and_map_figure(tmp_path):
+    methods = {"partial_bce": {}, "fixed_threshold": {}, "bare": {"method": "partial_bce"}}
+    ablations = {"parts": ["partial_bce", "bare"]}
+    ablated = experiment(methods=methods, ablations=ablations, known_ratios=[0.1])
+    write_runs(ablated, tmp_path)
+    write_report(ablated, tmp_path)
+    tables = {path.name for path in (tmp_path / "tables").iterdir()}
+    assert tables == {
+        f"{name}.{suffix}"
+        for name in ("glyphs", "glyphs-parts")
+        for suffix in ("md", "tex", "csv", "html")
+    }
+    index = json.loads((tmp_path / "figures" / "index.json").read_text())
+    shown = {e["file"]: [Path(r["folder"]).parts[2] for r in e["runs"]] for e in index}
+    assert shown["glyphs-map-by-known-ratio.png"] == ["partial_bce", "fixed_threshold"]
+    assert shown["glyphs-parts-map-by-known-ratio.png"] == ["partial_bce", "bare"]
 
 
 def test_the_same_runs_give_the_same_bytes(reported):

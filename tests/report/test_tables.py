@@ -10,7 +10,7 @@ from satl.errors import UserError
 from satl.records import RunFolder, RunKey
 from satl.report.render import csv, latex, markdown, page
 from satl.report.runs import Run
-from satl.report.tables import result_table
+from satl.report.tables import result_tables
 from tests.fake_runs import experiment
 
 METHODS = ("satl", "fixed_threshold", "partial_bce")
@@ -35,6 +35,11 @@ def full(scores):
     """One run a cell: {method: (score at 10 %, score at 50 %)}."""
     ratios = (0.1, 0.5)
     return [run(m, r, s) for m, pair in scores.items() for r, s in zip(ratios, pair, strict=True)]
+
+
+def result_table(experiment, dataset, runs):
+    """The main table."""
+    return result_tables(experiment, dataset, runs)[0]
 
 
 def cells(table, block, method):
@@ -173,3 +178,33 @@ def test_page_is_self_contained_and_escaped(published):
     assert "A &amp; B 2022" in text
     assert "prefers-color-scheme: dark" in text
     assert "http" not in text and "src=" not in text
+
+
+@pytest.fixture
+def ablated(published):
+    """satl and two variants, of which an ablation names one, and a method it does not name."""
+    names = {"satl": {}, "partial_bce": {}}
+    names |= {name: {"method": "satl"} for name in ("moved", "not-moved")}
+    return config(datasets=published, methods=names, ablations={"rules": ["moved", "satl"]})
+
+
+def test_an_ablation_is_a_table_of_its_own(ablated):
+    runs = full({"satl": (7, 8), "moved": (6, 9), "partial_bce": (9, 9), "not-moved": (1, 1)})
+    main, rules = result_tables(ablated, "glyphs", runs)
+    assert [table.name for table in (main, rules)] == ["glyphs", "glyphs-rules"]
+    assert [row.method for row in main.blocks[0].rows] == ["satl", "partial_bce", "not-moved"]
+    assert [row.method for row in rules.blocks[0].rows] == ["moved", "satl"]
+    # Places are those among the rows of the table.
+    assert [cell.place for cell in cells(rules, 0, "satl")] == [1, 2, 1]
+    assert [cell.place for cell in cells(main, 0, "satl")] == [2, 2, 2]
+    # Published numbers stand in the main table alone.
+    assert [block.name for block in main.blocks] == ["last", "best_on_test", "published"]
+    assert [block.name for block in rules.blocks] == ["last", "best_on_test"]
+    assert "by share of known labels: rules" in markdown(rules)
+    assert r"\label{tab:glyphs-rules}" in latex(rules)
+
+
+def test_a_table_counts_the_missing_runs_of_its_own_rows(ablated):
+    main, rules = result_tables(ablated, "glyphs", full({"satl": (7, 8)}))
+    assert any(note.startswith("4 of 6 runs are missing") for note in main.notes)
+    assert any(note.startswith("2 of 4 runs are missing") for note in rules.notes)

@@ -34,6 +34,7 @@ RESULTS = f"results/{EXPERIMENT.name}"
 CONFIG = f"{RESULTS}/config.yaml"
 DATA = f"{RESULTS}/data/{{dataset}}"
 RUN = f"{RESULTS}/runs/{{dataset}}/{{method}}/known-{{ratio}}/seed-{{seed}}"
+TABLES = [name for dataset in EXPERIMENT.datasets for name in EXPERIMENT.tables(dataset)]
 RUNS = [str(key.folder(RESULTS)) for key in run_keys(EXPERIMENT)]
 ENVIRONMENT = f"{workflow.basedir}/environment.yml"
 

@@ -8,13 +8,13 @@ rule report:
     output:
         f"{RESULTS}/summary.csv",
         report(
-            expand(f"{RESULTS}/tables/{{dataset}}.html", dataset=EXPERIMENT.datasets),
+            expand(f"{RESULTS}/tables/{{table}}.html", table=TABLES),
             caption="../report/table.rst",
             category="Tables",
         ),
         expand(
-            f"{RESULTS}/tables/{{dataset}}.{{format}}",
-            dataset=EXPERIMENT.datasets,
+            f"{RESULTS}/tables/{{table}}.{{format}}",
+            table=TABLES,
             format=("md", "tex", "csv"),
         ),
         report(
@@ -25,6 +25,7 @@ rule report:
         ),
     params:
         experiment=EXPERIMENT.source(),
+        tables={dataset: EXPERIMENT.tables(dataset) for dataset in EXPERIMENT.datasets},
         code=code_hash("satl.report"),
     log:
         f"{RESULTS}/logs/report.log",

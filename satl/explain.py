@@ -1,0 +1,58 @@
+"""What is wrong with a YAML file, in words: pydantic's findings for people. Imports no torch."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel, ValidationError
+
+
+def explain(
+    error: ValidationError, schema: type[BaseModel], datasets: Mapping[str, type[BaseModel]]
+) -> str:
+    """One line a problem: the dotted key, what is wrong, and the nearest known key.
+
+    Args:
+        error: what pydantic found.
+        schema: what it checked against.
+        datasets: the schemas of data sets by their `format`.
+    """
+    lines = []
+    for problem in error.errors():
+        keys = [str(key) for key in _without_tag(problem["loc"])]
+        where = ".".join(keys) or "the whole"
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(schema, problem["loc"][:-1], datasets)
+            lines.append(f"  {where}: unknown key{suggestion(keys[-1], known)}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            found = problem["input"]
+            shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
+            lines.append(f"  {where}: {message[0].lower()}{message[1:]}{shown}")
+    return "\n".join(lines)
+
+
+def _without_tag(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """pydantic's location less the tag of a dataset's format, which the file does not show."""
+    return location[:2] + location[3:] if location[:1] == ("datasets",) else location
+
+
+def _known_keys(
+    schema: type[BaseModel],
+    location: tuple[str | int, ...],
+    datasets: Mapping[str, type[BaseModel]],
+) -> list[str]:
+    """Keys that the mapping at `location` may have."""
+    for key in location:
+        if key in datasets and location[0] == "datasets":
+            schema = datasets[str(key)]
+        elif key in schema.model_fields:
+            annotation = schema.model_fields[str(key)].annotation
+            is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+            schema = annotation if is_section else schema
+    return list(schema.model_fields)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """' (did you mean …?)' where one of the `known` words is close, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,114 @@
+"""What methods remember of the features of known positives: a bank, and its k-means centres.
+
+Slots of zeros are empty, in banks and among centres.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FeatureBank(nn.Module):
+    """For each category, the newest features of known positives; part of the checkpoint.
+
+    Args:
+        categories: C.
+        size: K, features per category.
+        feature_dim: D.
+    """
+
+    def __init__(self, categories: int, size: int, feature_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("features", torch.zeros(categories, size, feature_dim))
+        self.register_buffer("seen", torch.zeros(categories, dtype=torch.long))
+
+    @torch.no_grad()
+    def add(self, features: Tensor, labels: Tensor) -> None:
+        """Remember the positives of a batch: (B, C, D) features, (B, C) labels."""
+        size = self.features.shape[1]
+        positive = labels > 0
+        count = positive.sum(0)
+        rank = positive.cumsum(0) - 1
+        # Of more positives than there are slots, the last ones stay: no slot is written twice.
+        image, category = (positive & (rank >= count - size)).nonzero(as_tuple=True)
+        slot = (self.seen + rank)[image, category] % size
+        self.features[category, slot] = features[image, category].float()
+        self.seen += count
+
+
+class Prototypes(nn.Module):
+    """K-means centres of a feature bank, renewed at the start of certain epochs.
+
+    The published code passes over the whole training set for each renewal; the bank of the
+    features that training has seen last spares that pass.
+
+    Args:
+        bank: where the features of known positives are remembered.
+        clusters: K, centres per category; a category with fewer features has fewer.
+        first: epoch (from 0) of the first renewal.
+        period: epochs from one renewal to the next.
+    """
+
+    def __init__(self, bank: FeatureBank, clusters: int, first: int, period: int) -> None:
+        super().__init__()
+        self.bank, self.first, self.period = bank, first, period
+        categories, _, feature_dim = bank.features.shape
+        self.register_buffer("centres", torch.zeros(categories, clusters, feature_dim))
+
+    def update(
+        self, features: Tensor, labels: Tensor, epoch: int, step: int, generator: torch.Generator
+    ) -> None:
+        """Remember a batch; renew the centres in the first step of an epoch where it is due."""
+        self.bank.add(features, labels)
+        if step == 0 and renewal_due(epoch, self.first, self.period):
+            self.centres.copy_(k_means(self.bank.features, self.centres.shape[1], generator))
+
+
+def renewal_due(epoch: int, first: int, period: int) -> bool:
+    """Whether `epoch` is the `first` or a multiple of `period` after it."""
+    return epoch >= first and (epoch - first) % period == 0
+
+
+@torch.no_grad()
+def k_means(
+    points: Tensor, clusters: int, generator: torch.Generator, iterations: int = 20
+) -> Tensor:
+    """Lloyd's algorithm from a k-means++ start, for many sets of points at once.
+
+    Args:
+        points: (C, M, D), C sets of up to M points.
+        clusters: K.
+        generator: draws the start.
+        iterations: a fixed number, so that nothing waits for a GPU.
+
+    Returns:
+        (C, K, D) centres; a set of fewer than K different points has so many, then zeros.
+    """
+    filled = points.any(2)
+    centres = _spread_start(points, filled, clusters, generator)
+    used = centres.any(2)
+    for _ in range(iterations):
+        distance = torch.cdist(points, centres).masked_fill(~used.unsqueeze(1), torch.inf)
+        nearest = F.one_hot(distance.argmin(2), clusters).to(points.dtype)
+        members = nearest * filled.unsqueeze(2)
+        count = members.sum(1).unsqueeze(2)
+        means = members.transpose(1, 2) @ points / count.clamp(min=1)
+        centres = torch.where(count > 0, means, centres)
+    return centres
+
+
+def _spread_start(
+    points: Tensor, filled: Tensor, clusters: int, generator: torch.Generator
+) -> Tensor:
+    """K-means++: each start is a point, drawn by its squared distance to those before."""
+    centres = points.new_zeros(len(points), clusters, points.shape[2])
+    weight, closest = filled.to(points.dtype), torch.full_like(points[:, :, 0], torch.inf)
+    for k in range(clusters):
+        remains = weight.sum(1, keepdim=True) > 0
+        # Where no point remains, something must be drawn nevertheless; it becomes zeros.
+        pick = torch.multinomial(weight + ~remains, 1, generator=generator)
+        centres[:, k] = points[torch.arange(len(points)), pick.squeeze(1)] * remains
+        distance = (points - centres[:, k, None]).square().sum(2)
+        closest = torch.minimum(closest, distance)
+        weight = closest * filled
+    return centres

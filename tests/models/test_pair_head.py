@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from satl.models import PairHead
+from satl.models.pair_head import _PairProducts
+
+
+def textbook(head, features):
+    """Every pair's two hidden vectors side by side, through the layers one after another."""
+    hidden = head.fc_1(features)
+    i, j = torch.triu_indices(features.shape[1], features.shape[1], offset=1)
+    joint = torch.cat([hidden[:, i], hidden[:, j]], dim=2)
+    return (head.fc_3(head.fc_2(joint).relu()) * head.classifiers.weight).sum(2) + (
+        head.classifiers.bias
+    )
+
+
+@pytest.mark.parametrize(("batch", "categories"), [(3, 5), (1, 2), (2, 1)])
+def test_logits_and_gradients_are_those_of_the_textbook(batch, categories):
+    torch.manual_seed(0)
+    head = PairHead(categories, feature_dim=7, hidden_dim=4)
+    torch.nn.init.normal_(head.classifiers.bias)
+    head.double()
+    features = torch.randn(batch, categories, 7, dtype=torch.double, requires_grad=True)
+    variables = [features, *head.parameters()]
+    upstream = torch.randn(batch, categories * (categories - 1) // 2, dtype=torch.double)
+    results = []
+    for function in (head, lambda f: textbook(head, f)):
+        logits = function(features)
+        results.append((logits, *torch.autograd.grad(logits, variables, upstream)))
+    for mine, theirs in zip(*results, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-12)
+
+
+def test_gradients_of_the_pair_products():
+    torch.manual_seed(0)
+    shapes = ((2, 4, 3), (2, 4, 3), (6, 3))
+    inputs = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]
+    assert torch.autograd.gradcheck(_PairProducts.apply, inputs)
