@@ -20,14 +20,19 @@ MINIMAL = {
 }
 
 
+@pytest.fixture(scope="module")
+def schema():
+    return jsonschema.Draft202012Validator(experiment_schema())
+
+
 def changed(**changes):
     return {**MINIMAL, **changes}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow/config").glob("*.yaml")), ids=str)
-def test_the_configs_of_the_project_are_valid(path):
+def test_the_configs_of_the_project_are_valid(path, schema):
     experiment = load(path)
-    jsonschema.validate(yaml.safe_load(path.read_text()), experiment_schema())
+    schema.validate(yaml.safe_load(path.read_text()))
     for name, entry in experiment.methods.items():
         read_options(method_class(entry.method).Options, entry.options, name)
 
@@ -118,15 +123,15 @@ def test_the_schema_file_is_up_to_date():
         ({"a": {}}, "'method' is a required property"),
     ],
 )
-def test_the_schema_refuses_bad_options_of_methods(methods, message):
+def test_the_schema_refuses_bad_options_of_methods(methods, message, schema):
     with pytest.raises(jsonschema.ValidationError, match=message):
-        jsonschema.validate(changed(methods=methods), experiment_schema())
+        schema.validate(changed(methods=methods))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_schema_accepts_every_method_by_its_defaults(method):
+def test_the_schema_accepts_every_method_by_its_defaults(method, schema):
     defaults = method_class(method).Options().model_dump(mode="json")
     for options in (None, {}, defaults):
-        jsonschema.validate(changed(methods={method: options}), experiment_schema())
+        schema.validate(changed(methods={method: options}))
     renamed = {"mine": {"method": method, **defaults}}
-    jsonschema.validate(changed(methods=renamed), experiment_schema())
+    schema.validate(changed(methods=renamed))

@@ -233,7 +233,7 @@ def test_training_changes_neither_the_frozen_stages_nor_their_batch_norm(
 def test_the_tiny_run_of_every_method_learns(tmp_path, shared, observed, method):
     longer = replace(shared, training=TRAINING.model_copy(update={"epochs": 6, "lr_step": 6}))
     train(longer, [spec(observed, tmp_path / "run", method)])
-    losses = RunFolder(tmp_path / "run").epochs()["loss_known"]
+    losses = RunFolder(tmp_path / "run").epochs()["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
 
 
