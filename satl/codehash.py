@@ -5,6 +5,7 @@ parameter, so that an edit to one baseline reruns the runs of that baseline and 
 """
 
 import ast
+import copy
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ PACKAGES = ("satl", "baselines")
 NOT_COUNTED = {"satl", "satl.config", "satl.registry"}
 
 
+@cache
 def code_hash(*modules: str) -> str:
     """16 hex digits over the code of `modules` and all of the project that they import.
 
@@ -71,8 +73,9 @@ def _imports(module: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name and _source(name)))
 
 
+@cache
 def _meaning(module: str) -> str:
-    tree = _tree(module)
+    tree = copy.deepcopy(_tree(module))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):

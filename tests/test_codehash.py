@@ -18,8 +18,8 @@ def tree(tmp_path, monkeypatch):
 
 
 def forget():
-    codehash._tree.cache_clear()
-    codehash._imports.cache_clear()
+    for cached in (codehash.code_hash, codehash._tree, codehash._imports, codehash._meaning):
+        cached.cache_clear()
 
 
 def hashes():
