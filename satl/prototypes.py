@@ -39,8 +39,8 @@ class FeatureBank(nn.Module):
 class Prototypes(nn.Module):
     """K-means centres of a feature bank, renewed at the start of certain epochs.
 
-    The published code passes over the whole training set for each renewal; the bank of the
-    features that training has seen last spares that pass.
+    The bank of the features that training has seen last spares a pass over the whole training
+    set for each renewal.
 
     Args:
         bank: where the features of known positives are remembered.
