@@ -30,8 +30,8 @@ class SARB(BlendingMethod):
 
     As published, one centre index is drawn per batch, and one unknown category per image. An
     image without an unknown category is left alone, where the published code overwrites its
-    category 0. Prototypes come from the newest features of known positives that training has
-    seen, where the published code passes over the whole training set to collect them.
+    category 0. Prototypes are centres of the newest `bank_size` features per category of known
+    positives that training has seen, not of all those in the training set.
     """
 
     Options = SARBOptions

@@ -39,8 +39,8 @@ class FeatureBank(nn.Module):
 class Prototypes(nn.Module):
     """K-means centres of a feature bank, renewed at the start of certain epochs.
 
-    The published code passes over the whole training set for each renewal; the bank of the
-    features that training has seen last spares that pass.
+    The bank of the features that training has seen last spares a pass over the whole training
+    set for each renewal.
 
     Args:
         bank: where the features of known positives are remembered.
@@ -102,12 +102,13 @@ def _spread_start(
 ) -> Tensor:
     """K-means++: each start is a point, drawn by its squared distance to those before."""
     centres = points.new_zeros(len(points), clusters, points.shape[2])
+    rows = torch.arange(len(points), device=points.device)
     weight, closest = filled.to(points.dtype), torch.full_like(points[:, :, 0], torch.inf)
     for k in range(clusters):
         remains = weight.sum(1, keepdim=True) > 0
         # Where no point remains, something must be drawn nevertheless; it becomes zeros.
         pick = torch.multinomial(weight + ~remains, 1, generator=generator)
-        centres[:, k] = points[torch.arange(len(points)), pick.squeeze(1)] * remains
+        centres[:, k] = points[rows, pick.squeeze(1)] * remains
         distance = (points - centres[:, k, None]).square().sum(2)
         closest = torch.minimum(closest, distance)
         weight = closest * filled

@@ -24,7 +24,9 @@ class GraphTrial:
             maps = backbone.frozen(torch.randn(IMAGES, 3, 32, 32))
         self.outputs = self.model(maps)
 
-    def step(self, epoch, step=0, seed=0):
+    def progress(self, epoch, step=0, seed=0):
         generator = torch.Generator().manual_seed(seed)
-        progress = Progress(epoch, step, torch.arange(IMAGES), generator)
-        return self.method.step(self.outputs, self.labels, progress)
+        return Progress(epoch, step, torch.arange(IMAGES), generator)
+
+    def step(self, epoch, step=0, seed=0):
+        return self.method.step(self.outputs, self.labels, self.progress(epoch, step, seed))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from satl.models import PairHead
 from satl.models.pair_head import _PairProducts
@@ -37,3 +38,24 @@ def test_gradients_of_the_pair_products():
     shapes = ((2, 4, 3), (2, 4, 3), (6, 3))
     inputs = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]
     assert torch.autograd.gradcheck(_PairProducts.apply, inputs)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes how many entries the largest tensor has that an operation gives."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.entries = max(self.entries, tensor.numel())
+        return result
+
+
+def test_no_tensor_over_images_pairs_and_channels():
+    head, features = PairHead(30, 16, 8), torch.randn(20, 30, 16, requires_grad=True)
+    with LargestTensor() as largest:
+        head(features).sum().backward()
+    assert features.grad is not None
+    assert largest.entries <= 20 * 30 * 16  # one category's pairs; all pairs would be 15 times that
