@@ -45,6 +45,7 @@ clean: ## remove what runs leave, results included
 .venv/ready: requirements.lock requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "$(PYTHON) is older than Python 3.11; say which to use: make PYTHON=python3.12 ..."; exit 1; }
+	@test ! -L .venv || { echo ".venv is a link: remove it, so that its target is not overwritten"; exit 1; }
 	@echo "Setting up .venv from requirements.lock: once, half a minute and about 6 GB on Linux"
 	@$(PYTHON) -m venv --clear .venv || \
 	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }

@@ -115,8 +115,15 @@ def _split(commands) -> None:
     parser = _command(commands, "split", _run_split, "hide a random share of the labels")
     parser.add_argument("table", type=Path, help="label table (.npz)")
     parser.add_argument("--known-ratio", type=float, required=True, help="in (0, 1]")
-    parser.add_argument("--seed", type=int, default=0, help="of the mask; 0 as published")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the mask; 0 as published")
     _out(parser, "partially labelled table to write (.npz)")
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(f"{seed} is outside 0 … 2**32 - 1")
+    return seed
 
 
 def _run_split(args: argparse.Namespace) -> None:
@@ -183,7 +190,7 @@ def _run_train(args: argparse.Namespace) -> None:
     shared = Shared(
         model=experiment.model,
         training=experiment.training,
-        test=LabelTable.load(args.test_images),
+        test=LabelTable.load(args.test_images).without_labels(),
         weights=args.weights,
         checkpoints=args.checkpoints,
         device=choose_device(args.device or experiment.device),

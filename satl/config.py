@@ -1,5 +1,6 @@
 """The experiment file (YAML), as a strict schema. Imports no torch: the workflow reads it too."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -76,6 +77,18 @@ class Model(Strict):
         "none: random vectors that depend on the name alone, without meaning",
     )
 
+    @model_validator(mode="after")
+    def _check_weights(self) -> "Model":
+        known = ("imagenet", "glyphs", "random")
+        if self.weights not in known and not set(self.weights) & set("./\\"):
+            raise ValueError(
+                f"weights {self.weights!r}{suggestion(self.weights, known)}: neither one of "
+                f"{', '.join(known)} nor the path of a file"
+            )
+        if self.weights == "imagenet" and self.backbone == "tiny":
+            raise ValueError("there are no ImageNet weights for backbone 'tiny'")
+        return self
+
 
 class Training(Strict):
     """Optimisation and images; the defaults are the published protocol of SST and SARB."""
@@ -130,11 +143,15 @@ class Experiment(Strict):
         "The main table then shows, of these, only methods under their own name, not variants",
     )
     known_ratios: list[float] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field([0], min_length=1)
     model: Model = Model()
     training: Training = Training()
     pretraining: Pretraining = Pretraining()
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:N or mps",
+    )
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -210,7 +227,18 @@ def method_entry(name: str, options: Any) -> dict[str, Any]:
             f"unknown method {method!r}{suggestion(str(method), METHODS)}; "
             f"the methods are {', '.join(METHODS)} (a variant says `method:` which one it is)"
         )
-    return {"method": method, "options": {k: v for k, v in options.items() if k != "method"}}
+    return {
+        "method": method,
+        "options": {k: _number(v) for k, v in options.items() if k != "method"},
+    }
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 1e-3 (without a point) as text; here it is the number that was meant."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
 
 
 def parse(content: Any, where: str) -> Experiment:

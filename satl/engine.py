@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,7 +79,8 @@ def _common_seed(runs: Sequence[RunSpec]) -> int:
     for run in runs:
         if "mask_sha256" not in run.observed.info:
             raise UserError(
-                f"{run.variant}: its labels are no partial-label split; make one with `satl split`"
+                f"the labels given for {run.variant} are no partial-label split; "
+                "make one with `satl split`"
             )
     seeds = {run.observed.info["seed"] for run in runs}
     images = {(run.observed.folder, run.observed.file_names) for run in runs}
@@ -116,12 +116,15 @@ class _Trainer:
         categories = run.observed.categories
         labels = torch.from_numpy(run.observed.labels)
         context = Context(categories, self.shared.training.epochs, self.steps, labels)
-        words = torch.from_numpy(word_vectors(categories, self.shared.model.word_vectors))
+        words = word_vectors(categories, self.shared.model.word_vectors)
         # Every method starts from the same weights, whatever was built before it.
         torch.manual_seed(derive_seed(self.seed, "model"))
         method = kind(options, context)
-        model = method.build_model(self.backbone, words, self.shared.model)
-        key = digest([config, training_code(run.method), _file_digest(self.shared.weights)])
+        model = method.build_model(self.backbone, torch.from_numpy(words), self.shared.model)
+        # Whatever can change a number: a checkpoint of anything else is not gone on from.
+        state = [config, training_code(run.method), run.observed.folder, self.shared.test.folder]
+        state += [_digest(self.shared.weights.read_bytes()), _digest(words.tobytes())]
+        key = digest(state)
         lane = Lane(
             run.observed,
             model.to(self.device, memory_format=torch.channels_last),
@@ -198,6 +201,5 @@ class _Trainer:
             self.kept_maps = kept
 
 
-def _file_digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -10,6 +10,7 @@ from satl import metrics
 from satl.data.table import LabelTable
 from satl.errors import UserError
 from satl.files import write_json, writing
+from satl.labels import UNKNOWN
 from satl.records import RunFolder
 
 HISTOGRAM_BINS = 80
@@ -27,12 +28,21 @@ def evaluate(folder: Path, observed: LabelTable, train: LabelTable, test: LabelT
     Raises:
         UserError: the tables are not those of the run.
     """
+    for name, table in (("training", train), ("test", test)):
+        if (table.labels == UNKNOWN).any():
+            raise UserError(
+                f"the {name} table given as the truth has unknown labels: it is a split or a list "
+                "of images, not the table that `satl table --out` wrote"
+            )
     run = RunFolder(folder)
     predictions, training = run.predictions(), run.training_scores()
     _check_rows(folder / "predictions.npz", predictions, test)
     _check_rows(folder / "training_scores.npz", training, train)
-    if run.config()["split"]["table_sha256"] != observed.digest():
+    trained_on = run.config()["split"]
+    if trained_on["table_sha256"] != observed.digest():
         raise UserError(f"{folder}: the run was trained on other partial labels than those given")
+    if trained_on["test_images_sha256"] != test.without_labels().digest():
+        raise UserError(f"{folder}: the run predicted other test images than those given")
     write_json(
         folder / "metrics.json",
         metrics_by_selection(predictions["logits"], test)

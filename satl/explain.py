@@ -25,6 +25,10 @@ def explain(
             lines.append(f"  {where}: unknown key{suggestion(keys[-1], known)}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "union_tag_not_found":
+                message = f"`format` is missing ({' or '.join(datasets)})"
+            elif problem["type"] == "union_tag_invalid":
+                message = f"format {problem['ctx']['tag']!r} is none of {', '.join(datasets)}"
             found = problem["input"]
             shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
             lines.append(f"  {where}: {message[0].lower()}{message[1:]}{shown}")

@@ -1,5 +1,6 @@
 """Files that are either complete or absent: write to a temporary name, then rename."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -23,23 +24,24 @@ def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, else it is removed.
 
     Raises:
-        UserError: there is no space left on the device.
+        UserError: the file cannot be written, for want of space or of permission, say.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = f" Free some space in {path.parent} and run the same command again."
         raise UserError(
-            f"{path}: no space left on the device; nothing was kept of this file. "
-            f"Free some space in {path.parent} and run the same command again."
+            f"{path}: cannot be written ({error.strerror or error}); nothing was kept of this file."
+            + (advice if full else "")
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,14 +76,14 @@ def read_arrays(path: Path, what: str = "file") -> dict[str, "np.ndarray"]:
         with np.load(existing(path, what), allow_pickle=False) as arrays:
             return dict(arrays)
     except (TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a {what} ({error}); make it again") from error
+        raise UserError(f"{path}: not a {what}, or damaged; make it again") from error
 
 
 def read_yaml(path: Path) -> Any:
     """Raises UserError if the file is missing or is not YAML."""
     try:
         return yaml.safe_load(existing(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
 
 

@@ -62,5 +62,6 @@ def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[st
             "mask_sha256": info["mask_sha256"],
             "realised_known_ratio": info["realised_known_ratio"],
             "table_sha256": run.observed.digest(),
+            "test_images_sha256": shared.test.without_labels().digest(),
         },
     }

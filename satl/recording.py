@@ -20,6 +20,8 @@ from satl.lane import Lane
 def check_ownership(folder: Path, config: dict[str, Any]) -> None:
     """Raises UserError where `folder` holds a run of another configuration than `config`."""
     path = folder / "config.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the run with --out")
     if not path.is_file():
         return
     found = read_yaml(path)

@@ -22,29 +22,28 @@ def experiment_schema() -> dict[str, Any]:
         options["type"] = ["object", "null"]
         options["properties"] = {"method": {"const": name}, **options.get("properties", {})}
         definitions[f"method {name}"] = options
+    definitions["by method"] = {
+        "allOf": [
+            {
+                "if": {"required": ["method"], "properties": {"method": {"const": name}}},
+                "then": {"$ref": f"#/$defs/method {name}"},
+            }
+            for name in METHODS
+        ]
+    }
     schema["properties"]["methods"] = {
         "type": "object",
         "minProperties": 1,
-        "properties": {name: _by_method(name) for name in METHODS},
-        "additionalProperties": {"required": ["method"], **_by_method(None)},
+        "properties": {name: _named(name) for name in METHODS},
+        "additionalProperties": {"required": ["method"], "$ref": "#/$defs/by method"},
     }
     return schema
 
 
-def _by_method(default: str | None) -> dict[str, Any]:
-    """Options of the method that `method:` names, or of `default` where there is none."""
-    branches: list[dict[str, Any]] = [
-        {
-            "if": {"required": ["method"], "properties": {"method": {"const": name}}},
-            "then": {"$ref": f"#/$defs/method {name}"},
-        }
-        for name in METHODS
-    ]
-    if default:
-        branches.append(
-            {
-                "if": {"not": {"required": ["method"]}},
-                "then": {"$ref": f"#/$defs/method {default}"},
-            }
-        )
-    return {"allOf": branches}
+def _named(name: str) -> dict[str, Any]:
+    """Options under a method's own name: of that method, unless `method:` says another."""
+    return {
+        "if": {"required": ["method"]},
+        "then": {"$ref": "#/$defs/by method"},
+        "else": {"$ref": f"#/$defs/method {name}"},
+    }

@@ -83,6 +83,8 @@ def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str,
         UserError: the store cannot be opened, or a run folder is of another config or damaged.
     """
     runs = evaluated_runs(experiment, results)
+    if not runs:
+        raise UserError(f"{results}: no evaluated run to track; train and evaluate one first")
     counts = {"added": 0, "unchanged": 0, "replaced": 0}
     with _only_writer(tracking_uri):
         client = _open(tracking_uri)

@@ -100,6 +100,23 @@ def test_full_labels_are_no_split(folder, capsys):
     fails(capsys, wrong, "no partial-label split", "satl split")
 
 
+def test_a_split_is_not_split_again(folder, capsys):
+    words = ["split", folder / "observed.npz", "--known-ratio", "0.5", "--out", folder / "s.npz"]
+    fails(capsys, words, "unknown labels already", "full label table")
+
+
+def test_nothing_to_track_makes_no_store(folder, capsys):
+    words = ["track", "--config", folder / "x.yaml", "--results", folder / "r"]
+    fails(capsys, words, "no evaluated run to track")
+    assert not (folder / "r").exists()
+
+
+def test_an_output_that_is_a_file_is_refused_before_training(folder, capsys):
+    (folder / "run").touch()
+    fails(capsys, train_command(folder), "run is a file")
+    assert not (folder / "c").exists()
+
+
 def test_unknown_names(folder, capsys):
     fails(capsys, train_command(folder, "stal"), "unknown method 'stal'", "satl, mine")
     wrong = train_command(folder, **{"--dataset": "coco"})
@@ -157,6 +174,7 @@ def test_evaluation_refuses_tables_of_another_run(folder, capsys, train_table):
 
     fails(capsys, words("other.npz", "test.npz"), "trained on other partial labels")
     fails(capsys, words("observed.npz", "train.npz"), "predictions.npz: its images or categories")
+    fails(capsys, words("observed.npz", "test-images.npz"), "truth has unknown labels")
 
 
 def test_a_report_without_runs(folder, capsys):

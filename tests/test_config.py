@@ -57,7 +57,10 @@ def test_the_resolved_config_reads_back():
         ({"methods": {"stal": {}}}, r"unknown method 'stal' \(did you mean 'satl'\?\)"),
         ({"methods": {"a": {"method": "b"}}}, r"unknown method 'b'"),
         ({"methods": ["satl"]}, r"methods: must be a mapping"),
-        ({"datasets": {"d": {"format": "voc"}}}, r"datasets\.d: .*'voc'.*'coco', 'glyphs'"),
+        (
+            {"datasets": {"d": {"format": "voc"}}},
+            r"datasets\.d: format 'voc' is none of coco, glyphs",
+        ),
         ({"datasets": {"d": {"format": "coco"}}}, r"datasets\.d\.train: field required"),
         (
             {"datasets": {"coco": {"format": "glyphs", "train_image": 1}}},
@@ -72,6 +75,11 @@ def test_the_resolved_config_reads_back():
             r"a data set and an ablation would share the table 'd-a'",
         ),
         ({"name": "../up"}, r"name: "),
+        ({"device": "gpu"}, r"device: .*found 'gpu'"),
+        ({"seeds": [-1]}, r"seeds"),
+        ({"model": {"weights": "imagnet"}}, r"weights 'imagnet' \(did you mean 'imagenet'\?\)"),
+        ({"model": {"backbone": "tiny"}}, r"no ImageNet weights for backbone 'tiny'"),
+        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing \(coco or glyphs\)"),
         ({"colour": 1}, r"colour: unknown key"),
     ],
 )
@@ -95,6 +103,14 @@ def test_a_main_table_that_would_be_empty_shows_all():
     methods = {"a": {"method": "satl"}, "b": {"method": "satl", "q": 0.9}}
     experiment = parse(changed(methods=methods, ablations={"q": ["a", "b"]}), "x")
     assert experiment.tables("d") == {"d": ["a", "b"], "d-q": ["a", "b"]}
+
+
+def test_numbers_without_a_point_are_numbers():
+    """YAML reads 1e-3 as text."""
+    methods = {"satl": {"ranking_weight": "1e-1"}}
+    experiment = parse(changed(training={"learning_rate": "1e-3"}, methods=methods), "x")
+    assert experiment.training.learning_rate == 1e-3
+    assert experiment.methods["satl"].options == {"ranking_weight": 0.1}
 
 
 def test_missing_and_malformed_files_are_named(tmp_path):

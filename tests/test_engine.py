@@ -191,6 +191,30 @@ def test_a_run_folder_of_another_config_is_left_alone(tmp_path, shared, observed
     train(shared, [spec(observed, tmp_path / "run")])
 
 
+def test_a_checkpoint_for_other_test_images_is_not_used(tmp_path, shared, observed, monkeypatch):
+    stop_in_second_epoch(monkeypatch)
+    with pytest.raises(Interrupted):
+        train(shared, [spec(observed, tmp_path / "run")])
+    monkeypatch.undo()
+    fewer = replace(
+        shared.test, file_names=shared.test.file_names[1:], image_ids=shared.test.image_ids[1:],
+        labels=shared.test.labels[1:],
+    )  # fmt: skip
+    train(replace(shared, test=fewer), [spec(observed, tmp_path / "run")])
+    assert RunFolder(tmp_path / "run").predictions()["logits"].shape == (3, 11, 4)
+
+
+def stop_in_second_epoch(monkeypatch):
+    real = engine.Lane.begin_epoch
+
+    def begin(lane):
+        if lane.epochs_done == 1:
+            raise Interrupted
+        real(lane)
+
+    monkeypatch.setattr(engine.Lane, "begin_epoch", begin)
+
+
 def test_an_infinite_loss_stops_and_keeps_the_last_checkpoint(
     tmp_path, shared, observed, monkeypatch
 ):

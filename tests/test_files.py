@@ -27,15 +27,20 @@ def test_a_full_disk_is_said_in_words(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(UserError, match=r"a\.npz: no space left on the device.*Free some space"):
+    with pytest.raises(
+        UserError, match=r"a\.npz: cannot be written \(No space left .*Free some space"
+    ):
         write_arrays(tmp_path / "a.npz", x=np.zeros(3))
     assert not list(tmp_path.iterdir())
 
 
-def test_other_errors_of_the_system_are_not_renamed(tmp_path):
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "dir").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(UserError, match=r"dir: cannot be written \(Is a directory\)"):
         write_text(tmp_path / "dir", "x")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/x: cannot be written"):
+        write_text(tmp_path / "file/x", "x")
 
 
 def test_digest_does_not_depend_on_the_order_of_keys():

@@ -36,8 +36,14 @@ def split(table: LabelTable, ratio: float, seed: int = 0) -> LabelTable:
     """The partially labelled table; `info` records how, the realised ratio and the mask's hash.
 
     Raises:
-        UserError: the ratio is outside (0, 1], or no positive label is left to learn from.
+        UserError: the ratio is outside (0, 1], the table has unknown labels already, or no
+            positive label is left to learn from.
     """
+    if (table.labels == UNKNOWN).any():
+        raise UserError(
+            f"the table of {table.folder} has unknown labels already: a split is made of a full "
+            "label table, as `satl table --out` writes it"
+        )
     mask = known_mask(table.labels.shape, ratio, seed)
     observed = observed_labels(table.labels, ratio, seed)
     if not (observed > 0).any():

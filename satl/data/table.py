@@ -59,8 +59,11 @@ class LabelTable:
         }
 
     def digest(self) -> str:
-        """sha256 over images, categories and labels: the same table, the same digest."""
-        names = json.dumps([self.file_names, self.categories]).encode()
+        """sha256 over images, categories and labels: the same table, the same digest.
+
+        The folder does not count: a data set may be moved.
+        """
+        names = json.dumps([self.image_ids.tolist(), self.file_names, self.categories]).encode()
         return hashlib.sha256(names + self.labels.tobytes()).hexdigest()
 
     def save(self, path: Path) -> None:

@@ -31,8 +31,8 @@ class Context:
     labels: Tensor  # (N, C) int8, the observed labels of all training images
 
     def first_epoch_after(self, warmup: float) -> int:
-        """The first epoch (from 0) after a warm-up of that share of all epochs."""
-        return round(warmup * self.epochs)
+        """The first epoch (from 0) after a warm-up of that share of all epochs, if any of one."""
+        return max(1, round(warmup * self.epochs)) if warmup else 0
 
 
 @dataclass(frozen=True)

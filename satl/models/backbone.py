@@ -13,8 +13,6 @@ from satl.errors import UserError
 from satl.files import existing
 from satl.seeds import derive_seed
 
-RESNETS = {"resnet101", "resnet50", "resnet18"}
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -77,11 +75,9 @@ def initial_weights(name: str, source: str, seed: int = 0) -> dict[str, Tensor]:
         seed: of the random initialisation.
 
     Raises:
-        UserError: no such file, or not a state_dict of this backbone; no ImageNet weights for it.
+        UserError: no such file, or not a state_dict.
     """
     if source == "imagenet":
-        if name not in RESNETS:
-            raise UserError(f"model.weights: there are no ImageNet weights for backbone {name!r}")
         weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
         return weights.get_state_dict(progress=True, check_hash=True)
     if source == "random":

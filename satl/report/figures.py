@@ -117,7 +117,7 @@ def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[
     makers = {key.method for key, table in quality.items() if table.notna().any(axis=None)}
     shown = [run for run in shown if run.key.method in makers]
     if not shown:
-        log.info("%s: left out, as no method makes pseudo-labels", name)
+        log.info("%s: left out, as no method made pseudo-labels", name)
         return
     rows = pd.concat([
         quality[run.key].reset_index().assign(

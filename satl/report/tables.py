@@ -196,7 +196,7 @@ def _notes(
     notes = [
         "mAP: mean over the categories of the average precision on the test images, in per cent; "
         + (over if len(experiment.seeds) > 1 else f"mean over seeds, here seed {seeds} alone")
-        + ". Bold is the best of a column and block, underlined the second.",
+        + ". Bold is the best of a column and block, underlined the second, at the decimal shown.",
         "Best on test takes, of each run, the epoch with the highest mAP on the test images: "
         "an optimistic number, as the test set chooses.",
         UNANNOTATED[experiment.datasets[dataset].unannotated],

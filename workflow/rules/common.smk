@@ -1,11 +1,13 @@
 # What all rules share: the checked experiment, where things lie, and how to call `satl`.
 # Imports no torch, NumPy or pandas: with --use-conda, only the rules' own environment has them.
+import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
+from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 sys.path.insert(0, str(workflow.basedir))
 
@@ -13,6 +15,7 @@ from satl.codehash import code_hash, training_code
 import satl.config
 from satl.errors import UserError
 from satl.files import write_text
+from satl.registry import METHODS
 from satl.runs import EVALUATION_FILES, TRAIN_FILES, run_keys
 
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
@@ -24,8 +27,18 @@ def checked_experiment():
         experiment = satl.config.parse(config, CONFIG_FILES)
     except UserError as error:
         raise WorkflowError(str(error))
-    # The options of methods, which the schema classes cannot check without importing the methods.
-    validate(config, f"{workflow.basedir}/workflow/schemas/config.schema.json", set_default=False)
+    # The options of methods, which `parse` cannot check without importing the methods.
+    file = Path(workflow.basedir, "workflow/schemas/config.schema.json")
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    missing = [name for name in METHODS if f"method {name}" not in schema["$defs"]]
+    if missing:
+        raise WorkflowError(f"{file} does not know {', '.join(missing)}: run `make schema`")
+    problems = [
+        f"  {'.'.join(map(str, problem.absolute_path))}: {problem.message}"
+        for problem in Draft202012Validator(schema).iter_errors(experiment.source())
+    ]
+    if problems:
+        raise WorkflowError(f"{CONFIG_FILES} is not valid:\n" + "\n".join(problems))
     return experiment
 
 
@@ -66,6 +79,13 @@ CONFIG_OWNER = ", ".join(map(_tidy, workflow.configfiles))
 checked_ownership()
 
 
+# Training jobs on a GPU wait for each other (profiles/default allows one at a time).
+_on_gpu = EXPERIMENT.device.startswith("cuda") or (
+    EXPERIMENT.device == "auto" and shutil.which("nvidia-smi") is not None
+)
+GPUS = int(_on_gpu)
+
+
 wildcard_constraints:
     dataset="|".join(EXPERIMENT.datasets),
     method="|".join(EXPERIMENT.methods),
@@ -81,3 +101,7 @@ onstart:
 
     text = yaml.safe_dump(EXPERIMENT.source(), sort_keys=False, allow_unicode=True)
     write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")
+
+
+onsuccess:
+    print(f"\nTables: {RESULTS}/tables   figures: {RESULTS}/figures   MLflow: make ui")

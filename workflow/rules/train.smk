@@ -2,6 +2,8 @@
 
 
 rule backbone:
+    input:
+        [] if EXPERIMENT.model.weights in ("imagenet", "glyphs", "random") else EXPERIMENT.model.weights,
     output:
         f"{RESULTS}/backbone.pt",
     params:
@@ -12,6 +14,8 @@ rule backbone:
         code=code_hash("satl.models.backbone", "satl.pretrain"),
         device=EXPERIMENT.device,
     threads: EXPERIMENT.pretraining.threads
+    resources:
+        gpu=GPUS,
     log:
         f"{RESULTS}/logs/backbone.log",
     conda:
@@ -30,6 +34,7 @@ rule train:
         observed=rules.split.output,
         test=f"{DATA}/test-images.npz",
         weights=rules.backbone.output,
+        words=EXPERIMENT.model.word_vectors or [],
     output:
         expand(f"{RUN}/{{file}}", file=TRAIN_FILES, allow_missing=True),
     params:
@@ -41,6 +46,8 @@ rule train:
         protocol=EXPERIMENT.model_dump(include={"model", "training"}),
         code=lambda wildcards: training_code(method_entry_of(wildcards).method),
     threads: EXPERIMENT.training.threads
+    resources:
+        gpu=GPUS,
     log:
         f"{RESULTS}/logs/train/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",
     conda:
