@@ -18,7 +18,7 @@ class GraphTrial:
         context = Context(tuple("abcde"), EPOCHS, STEPS, self.labels)
         self.method = kind(kind.Options(**options), context)
         backbone = build_backbone("tiny", initial_weights("tiny", "random"))
-        model = Model(backbone="tiny", feature_dim=FEATURES, attention_dim=6)
+        model = Model(backbone="tiny", weights="random", feature_dim=FEATURES, attention_dim=6)
         self.model = self.method.build_model(backbone, torch.randn(CATEGORIES, 20), model)
         with torch.no_grad():
             maps = backbone.frozen(torch.randn(IMAGES, 3, 32, 32))

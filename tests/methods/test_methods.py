@@ -27,7 +27,7 @@ class Trial:
         context = Context(tuple("abcde"), EPOCHS, STEPS, self.labels)
         self.method = kind(kind.Options(), context)
         words = torch.randn(CATEGORIES, 20)
-        model = Model(backbone="tiny", feature_dim=12, attention_dim=6)
+        model = Model(backbone="tiny", weights="random", feature_dim=12, attention_dim=6)
         self.model = self.method.build_model(backbone, words, model)
         self.maps = backbone.frozen(torch.randn(IMAGES, 3, 32, 32))
         parameters = [*self.model.parameters(), *self.method.parameters()]

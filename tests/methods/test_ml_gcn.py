@@ -60,7 +60,7 @@ def parts():
     backbone = build_backbone("tiny", initial_weights("tiny", "random"))
     method = MLGCN(MLGCN.Options(hidden_dim=7), Context(tuple("abcd"), 5, 3, LABELS))
     words = torch.randn(4, 20)
-    model = method.build_model(backbone, words, Model(backbone="tiny")).eval()
+    model = method.build_model(backbone, words, Model(backbone="tiny", weights="random")).eval()
     return method, model, words, backbone.frozen(torch.randn(6, 3, 32, 32))
 
 

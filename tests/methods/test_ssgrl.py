@@ -17,7 +17,7 @@ def test_partial_bce_on_the_trunk_with_the_graph_of_the_known_positives():
     torch.manual_seed(0)
     backbone = build_backbone("tiny", initial_weights("tiny", "random"))
     method = SSGRL(SSGRL.Options(), Context(tuple("abc"), 5, 3, LABELS))
-    model = Model(backbone="tiny", feature_dim=6, attention_dim=4)
+    model = Model(backbone="tiny", weights="random", feature_dim=6, attention_dim=4)
     network = method.build_model(backbone, torch.randn(3, 20), model)
     assert isinstance(network, GraphTrunk) and network.pair_head is None
     assert network.adjacency.tolist() == [[1, 0.5, 0], [1, 1, 0], [0, 0, 0]]
