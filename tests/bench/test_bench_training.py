@@ -51,9 +51,7 @@ def train_epoch(trainer):
 
 
 @pytest.mark.benchmark(group=f"one epoch of {IMAGES} images")
-@pytest.mark.parametrize(
-    "methods", [("satl",), ("satl", "fixed_threshold", "partial_bce", "assume_negative")]
-)
+@pytest.mark.parametrize("methods", [FOUR[:1], FOUR], ids=["one lane", "four lanes"])
 def test_training(benchmark, job, methods):
     shared, runs = job
     trainer = engine._Trainer(shared, runs(methods), seed=0)
