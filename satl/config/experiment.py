@@ -1,127 +1,18 @@
-"""The experiment file (YAML), as a strict schema. Imports no torch: the workflow reads it too."""
+"""The experiment file as a whole: data sets, methods, known ratios, seeds, protocol."""
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from satl.config.datasets import DATASETS, Dataset
+from satl.config.strict import Name, Strict
+from satl.config.training import Model, Pretraining, Training
 from satl.errors import UserError
 from satl.explain import explain, suggestion
 from satl.files import read_yaml
 from satl.registry import METHODS
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-
-
-class Strict(BaseModel):
-    """Frozen, and an unknown key or a value of the wrong type is an error that names it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class CocoSplit(Strict):
-    """Where one split of a COCO-style data set lies."""
-
-    images: str = Field(description="folder that holds the images")
-    annotations: str = Field(description="instances_*.json of these images")
-    expected_images: int | None = Field(None, ge=1, description="stop unless there are so many")
-
-
-class CocoDataset(Strict):
-    """Any data set in COCO's `instances_*.json` format."""
-
-    format: Literal["coco"]
-    train: CocoSplit
-    test: CocoSplit
-    unannotated: Literal["keep", "drop"] = Field(
-        "keep", description="images without annotations: all-negative, or left out"
-    )
-    crowds: Literal["keep", "drop"] = Field(
-        "keep", description="whether a crowd annotation makes its category present"
-    )
-    published: str | None = Field(None, description="CSV of published mAP, shown below the table")
-
-
-class GlyphsDataset(Strict):
-    """The embedded data set: scenes drawn from the DejaVu font, written in COCO's format."""
-
-    format: Literal["glyphs"]
-    train_images: int = Field(1000, ge=1)
-    test_images: int = Field(500, ge=1)
-    seed: int = Field(0, ge=0)
-    unannotated: Literal["keep", "drop"] = "keep"
-    crowds: Literal["keep", "drop"] = "keep"
-    published: str | None = None
-
-
-Dataset = Annotated[CocoDataset | GlyphsDataset, Field(discriminator="format")]
-DATASETS = {"coco": CocoDataset, "glyphs": GlyphsDataset}
-
-
-class Model(Strict):
-    """The trunk that all methods share (methods: shared protocol, feature path)."""
-
-    backbone: Literal["resnet101", "resnet50", "resnet18", "tiny"] = "resnet101"
-    weights: str = Field(
-        "imagenet",
-        description="imagenet (torchvision), glyphs (a short pre-training on single glyphs), "
-        "random, or the path of a state_dict",
-    )
-    feature_dim: int = Field(1024, ge=1, description="D, channels after the 1x1 convolution")
-    attention_dim: int = Field(512, ge=1, description="width of the semantic attention")
-    word_vectors: str | None = Field(
-        None,
-        description="text file of word vectors (GloVe format) for the category names; "
-        "none: random vectors that depend on the name alone, without meaning",
-    )
-
-    @model_validator(mode="after")
-    def _check_weights(self) -> "Model":
-        known = ("imagenet", "glyphs", "random")
-        if self.weights not in known and not set(self.weights) & set("./\\"):
-            raise ValueError(
-                f"weights {self.weights!r}{suggestion(self.weights, known)}: neither one of "
-                f"{', '.join(known)} nor the path of a file"
-            )
-        if self.weights == "imagenet" and self.backbone == "tiny":
-            raise ValueError("there are no ImageNet weights for backbone 'tiny'")
-        return self
-
-
-class Training(Strict):
-    """Optimisation and images; the defaults are the published protocol of SST and SARB."""
-
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(8, ge=2)
-    learning_rate: float = Field(1e-5, gt=0)
-    weight_decay: float = Field(5e-4, ge=0, description="L2 term of Adam")
-    lr_step: int = Field(10, ge=1, description="epochs between two decays of the learning rate")
-    lr_gamma: float = Field(0.1, gt=0, le=1)
-    drop_last: bool = Field(True, description="leave out the last, incomplete training batch")
-    resize: int = Field(512, ge=8, description="side of the square before the random crop")
-    image_size: int = Field(448, ge=8, description="side of the square that the network sees")
-    crop_scales: list[Annotated[float, Field(gt=0, le=1)]] = Field(
-        [1.0, 0.875, 0.75, 0.625, 0.5], min_length=1, description="crop sides, of `resize`"
-    )
-    flip: bool = Field(True, description="random horizontal flip")
-    eval_batch_size: int = Field(64, ge=1)
-    workers: int = Field(2, ge=0, description="processes that decode images (0: none)")
-    cache_images: bool = Field(False, description="keep the decoded, resized images in memory")
-    threads: int = Field(1, ge=1, description="CPU threads of a training job")
-
-
-class Pretraining(Strict):
-    """Supervised pre-training of the backbone on single glyphs (`model.weights: glyphs`)."""
-
-    images: int = Field(5000, ge=1)
-    image_size: int = Field(32, ge=16, description="side; a glyph then has its size in scenes")
-    epochs: int = Field(6, ge=1)
-    batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(2e-3, gt=0)
-    seed: int = Field(0, ge=0)
-    threads: int = Field(2, ge=1, description="CPU threads")
 
 
 class MethodEntry(Strict):

@@ -1,0 +1,69 @@
+"""`satl evaluate`, `report`, `track` and `schema`: from run folders to what people read."""
+
+import argparse
+import json
+from pathlib import Path
+
+from satl.cli.options import add_command, config_option, path_option, results_option
+
+
+def _evaluate(commands) -> None:
+    text = "compare a run with the true labels"
+    parser = add_command(commands, "evaluate", _run_evaluate, text)
+    parser.add_argument("run", type=Path, help="run folder, from `satl train`")
+    path_option(parser, "--observed", "the partially labelled table it was trained on")
+    path_option(parser, "--train", "fully labelled training table")
+    path_option(parser, "--test", "fully labelled test table")
+
+
+def _run_evaluate(args: argparse.Namespace) -> None:
+    from satl.data.table import LabelTable
+    from satl.evaluate import evaluate
+
+    evaluate(args.run, *map(LabelTable.load, (args.observed, args.train, args.test)))
+
+
+def _report(commands) -> None:
+    text = "write summary.csv, tables and figures from the run folders"
+    parser = add_command(commands, "report", _run_report, text)
+    config_option(parser)
+    results_option(parser)
+
+
+def _run_report(args: argparse.Namespace) -> None:
+    from satl.config import load
+    from satl.report import write_report
+
+    experiment = load(args.config)
+    write_report(experiment, args.results / experiment.name)
+
+
+def _track(commands) -> None:
+    text = "log the run folders, tables and figures to MLflow"
+    parser = add_command(commands, "track", _run_track, text)
+    config_option(parser)
+    results_option(parser)
+    parser.add_argument("--tracking-uri", help="default: sqlite, RESULTS/mlflow.db")
+
+
+def _run_track(args: argparse.Namespace) -> None:
+    from satl.config import load
+    from satl.tracking import track
+
+    experiment = load(args.config)
+    uri = args.tracking_uri or f"sqlite:///{args.results / 'mlflow.db'}"
+    print(json.dumps(track(experiment, args.results / experiment.name, uri)))
+
+
+def _schema(commands) -> None:
+    text = "print the JSON schema of experiment files"
+    add_command(commands, "schema", _run_schema, text)
+
+
+def _run_schema(args: argparse.Namespace) -> None:
+    from satl.schema import experiment_schema
+
+    print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+
+
+COMMANDS = (_evaluate, _report, _track, _schema)

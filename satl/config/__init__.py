@@ -1,0 +1,18 @@
+"""The experiment file (YAML), as a strict schema. Imports no torch: the workflow reads it too."""
+
+from satl.config.datasets import CocoDataset, CocoSplit, Dataset, GlyphsDataset
+from satl.config.experiment import (
+    Experiment,
+    MethodEntry,
+    load,
+    parse,
+    ratio_name,
+    read_options,
+)
+from satl.config.strict import Strict
+from satl.config.training import Model, Pretraining, Training
+
+__all__ = [
+    "CocoDataset", "CocoSplit", "Dataset", "Experiment", "GlyphsDataset", "MethodEntry", "Model",
+    "Pretraining", "Strict", "Training", "load", "parse", "ratio_name", "read_options",
+]  # fmt: skip
