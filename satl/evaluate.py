@@ -9,21 +9,25 @@ import pandas as pd
 from satl import metrics
 from satl.data.table import LabelTable
 from satl.errors import UserError
-from satl.files import write_json, writing
+from satl.files import link_files, write_json, writing
 from satl.labels import UNKNOWN
-from satl.records import RunFolder
+from satl.records import TRAIN_FILES, RunFolder
 
 HISTOGRAM_BINS = 80
 
 
-def evaluate(folder: Path, observed: LabelTable, train: LabelTable, test: LabelTable) -> None:
-    """Write metrics.json and score_histogram.parquet into a run folder.
+def evaluate(
+    folder: Path, observed: LabelTable, train: LabelTable, test: LabelTable, out: Path
+) -> None:
+    """Write metrics.json and score_histogram.parquet beside the files of a trained run.
 
     Args:
         folder: the run folder, as `satl train` left it.
         observed: the partially labelled training table that the run was trained on.
         train: the fully labelled training table.
         test: the fully labelled test table.
+        out: the complete run folder; where it is not `folder` itself, the run's files are
+            linked there.
 
     Raises:
         UserError: the tables are not those of the run.
@@ -43,14 +47,16 @@ def evaluate(folder: Path, observed: LabelTable, train: LabelTable, test: LabelT
         raise UserError(f"{folder}: the run was trained on other partial labels than those given")
     if trained_on["test_images_sha256"] != test.without_labels().digest():
         raise UserError(f"{folder}: the run predicted other test images than those given")
+    if out != folder:
+        link_files(folder, out, TRAIN_FILES)
     write_json(
-        folder / "metrics.json",
+        out / "metrics.json",
         metrics_by_selection(predictions["logits"], test)
         | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test)},
     )
     histogram = score_histogram(training["logits"], observed.labels, train.labels)
     histogram["category"] = histogram["category"].map(dict(enumerate(train.categories)))
-    with writing(folder / "score_histogram.parquet") as temporary:
+    with writing(out / "score_histogram.parquet") as temporary:
         histogram.to_parquet(temporary, index=False)
 
 

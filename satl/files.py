@@ -5,8 +5,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,19 @@ def write_arrays(path: Path, **arrays: "np.ndarray") -> None:
 
     with writing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def link_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Give files of one folder a second name in another; copies where links are impossible.
+
+    Safe because nothing here writes into an existing file: a new version gets a new inode.
+    """
+    for name in names:
+        with writing(Path(target, name)) as temporary:
+            try:
+                os.link(Path(source, name), temporary)
+            except OSError:
+                shutil.copyfile(Path(source, name), temporary)
 
 
 def read_arrays(path: Path, what: str = "file") -> dict[str, "np.ndarray"]:

@@ -1,13 +1,18 @@
 """What is to be trained: the runs of one job, and what they have in common."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from satl.codehash import training_code
 from satl.config import Model, Training
 from satl.data.table import LabelTable
+from satl.data.words import word_vectors
+from satl.files import digest, existing
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,12 @@ class RunSpec:
     observed: LabelTable
     folder: Path
 
+    @property
+    def title(self) -> str:
+        """What messages call this run."""
+        ratio = self.observed.info.get("known_ratio")
+        return f"{self.variant} known-{ratio}" if ratio else self.variant
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -43,6 +54,11 @@ class Shared:
     weights: Path
     checkpoints: Path
     device: torch.device
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Of the file of the backbone's weights."""
+        return hashlib.sha256(existing(self.weights, "weights file").read_bytes()).hexdigest()
 
 
 def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[str, Any]:
@@ -65,3 +81,21 @@ def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[st
             "test_images_sha256": shared.test.without_labels().digest(),
         },
     }
+
+
+def run_identity(run: RunSpec, shared: Shared, config: dict[str, Any]) -> str:
+    """A name for all that can change a number of this run: its config, code and input files.
+
+    Checkpoints and finished runs are used again only under the same name.
+    """
+    words = word_vectors(run.observed.categories, shared.model.word_vectors)
+    return digest(
+        [
+            config,
+            training_code(run.method),
+            run.observed.folder,
+            shared.test.folder,
+            shared.weights_digest,
+            hashlib.sha256(words.tobytes()).hexdigest(),
+        ]
+    )

@@ -12,9 +12,19 @@ import torch
 from satl import provenance
 from satl.codehash import training_code
 from satl.errors import UserError
-from satl.files import digest, read_yaml, write_arrays, write_json, write_text, write_yaml, writing
+from satl.files import (
+    digest,
+    link_files,
+    read_yaml,
+    write_arrays,
+    write_json,
+    write_text,
+    write_yaml,
+    writing,
+)
 from satl.jobs import RunSpec, Shared
 from satl.lane import Lane
+from satl.records import TRAIN_FILES, RunFolder, RunKey
 
 
 def check_ownership(folder: Path, config: dict[str, Any]) -> None:
@@ -35,7 +45,7 @@ def check_ownership(folder: Path, config: dict[str, Any]) -> None:
 
 
 def write_run_folder(
-    run: RunSpec, shared: Shared, lane: Lane, config: dict[str, Any], started: str
+    run: RunSpec, shared: Shared, lane: Lane, config: dict[str, Any], identity: str, started: str
 ) -> None:
     """Write the files of a finished run (satl.records); run.json comes last."""
     folder, epochs = run.folder, lane.epoch_arrays()
@@ -69,11 +79,34 @@ def write_run_folder(
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1),
             "config_hash": digest(config),
+            "identity": identity,
             "code_hash": training_code(run.method),
             "started": started,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+
+
+def take_over(run: RunSpec, identity: str, finished: Path | None) -> bool:
+    """Whether `finished` has this very run; if so, its training files become the run folder.
+
+    Args:
+        run: wanted.
+        identity: from `satl.jobs.run_identity`.
+        finished: a folder of runs, results/NAME/runs, or none.
+    """
+    if finished is None:
+        return False
+    info = run.observed.info
+    key = RunKey(run.dataset, run.variant, info["known_ratio"], info["seed"])
+    found = key.folder(finished.parent)
+    if not all((found / name).is_file() for name in TRAIN_FILES):
+        return False
+    if RunFolder(found).run().get("identity") != identity:
+        return False
+    link_files(found, run.folder, TRAIN_FILES)
+    print(f"{run.title}: taken over from {found}, where it has been trained before")
+    return True
 
 
 def _device_name(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from satl.config import Experiment, ratio_name
 
@@ -28,6 +29,53 @@ class RunKey:
             / f"known-{ratio_name(self.known_ratio)}"
             / f"seed-{self.seed}"
         )
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Runs that one job trains side by side: of one data set and one seed."""
+
+    runs: tuple[RunKey, ...]
+
+    @property
+    def name(self) -> str:
+        """The first run, and how many more there are: satl-known-0.10+8."""
+        first, more = self.runs[0], len(self.runs) - 1
+        name = f"{first.method}-known-{ratio_name(first.known_ratio)}"
+        return f"{name}+{more}" if more else name
+
+    def folder(self, experiment: Path) -> Path:
+        """Where this job writes its runs, each to METHOD/known-RATIO."""
+        first = self.runs[0]
+        return Path(experiment, "training", first.dataset, f"seed-{first.seed}", self.name)
+
+    def run_folder(self, experiment: Path, run: RunKey) -> Path:
+        """Where this job writes one of its runs."""
+        return self.folder(experiment) / run.method / f"known-{ratio_name(run.known_ratio)}"
+
+
+def training_jobs(experiment: Experiment) -> list[TrainingJob]:
+    """All runs, at most `lanes` a job: the ratios of one method, or several whole methods."""
+    ratios, methods = experiment.known_ratios, list(experiment.methods)
+    if experiment.lanes < len(ratios):
+        parts = [[(method, r) for r in part] for method in methods
+                 for part in _evenly(ratios, experiment.lanes)]  # fmt: skip
+    else:
+        together = _evenly(methods, experiment.lanes // len(ratios))
+        parts = [[(method, r) for method in part for r in ratios] for part in together]
+    return [
+        TrainingJob(tuple(RunKey(dataset, method, ratio, seed) for method, ratio in part))
+        for dataset in experiment.datasets
+        for seed in experiment.seeds
+        for part in parts
+    ]
+
+
+def _evenly(items: list[Any], most: int) -> list[list[Any]]:
+    """`items` in as few parts of at most `most` as can be, nearly equal in length."""
+    count = -(-len(items) // most)
+    ends = [len(items) * (i + 1) // count for i in range(count)]
+    return [items[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def run_keys(experiment: Experiment) -> list[RunKey]:

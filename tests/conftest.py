@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from trials import shared, weights  # noqa: F401 (fixtures)
 
 from satl.data.coco import read_coco
 from satl.data.splits import split

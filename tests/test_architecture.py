@@ -23,6 +23,7 @@ MODULES = sorted(
 LEVELS = [
     {"satl", "satl.errors", "satl.explain", "satl.labels", "satl.seeds", "satl.registry"},
     {"satl.files", "satl.codehash", "satl.provenance"},
+    {"satl.stopping", "satl.precision"},
     {"satl.config", "satl.runs", "satl.metrics", "satl.losses", "satl.thresholds"},
     {"satl.blending", "satl.prototypes", "satl.transfer"},
     {"satl.data", "satl.records"},
@@ -30,6 +31,7 @@ LEVELS = [
     {"satl.methods", "satl.pretrain"},
     {"baselines"},
     {"satl.jobs", "satl.lane", "satl.recording", "satl.schema"},
+    {"satl.trainer"},
     {"satl.engine"},
     {"satl.cli", "satl.__main__"},
 ]

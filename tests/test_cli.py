@@ -32,13 +32,14 @@ def folder(tmp_path, train_table, test_table, observed):
     return tmp_path
 
 
-def train_command(folder, method="satl", **changes):
+def train_command(folder, method="satl", observed="observed.npz", out="run", **changes):
     options = {
-        "--config": folder / "x.yaml", "--dataset": "shapes", "--method": method,
-        "--observed": folder / "observed.npz", "--test-images": folder / "test-images.npz",
-        "--weights": folder / "w.pt", "--checkpoints": folder / "c", "--out": folder / "run",
+        "--config": folder / "x.yaml", "--dataset": "shapes",
+        "--test-images": folder / "test-images.npz", "--weights": folder / "w.pt",
+        "--checkpoints": folder / "c",
     } | changes  # fmt: skip
-    return ["train", *(str(word) for pair in options.items() for word in pair)]
+    words = [str(word) for pair in options.items() for word in pair]
+    return ["train", "--run", method, str(folder / observed), str(folder / out), *words]
 
 
 def fails(capsys, arguments, *messages):
@@ -91,12 +92,12 @@ def test_training_reads_no_labels_of_the_test_set(folder, test_table):
         -test_table.labels,
     )  # fmt: skip
     flipped.without_labels().save(folder / "test-images.npz")
-    main(train_command(folder, **{"--out": folder / "again"}))
+    main(train_command(folder, out="again"))
     assert np.array_equal(np.load(folder / "again/predictions.npz")["logits"], first)
 
 
 def test_full_labels_are_no_split(folder, capsys):
-    wrong = train_command(folder, **{"--observed": folder / "train.npz"})
+    wrong = train_command(folder, observed="train.npz")
     fails(capsys, wrong, "no partial-label split", "satl split")
 
 
@@ -125,10 +126,12 @@ def test_unknown_names(folder, capsys):
 
 def test_missing_files(folder, capsys):
     for option, what in (
-        ("--observed", "label table"), ("--weights", "weights file"), ("--config", "no such file")
+        ("--test-images", "label table"), ("--weights", "weights file"),
+        ("--config", "no such file"),
     ):  # fmt: skip
         wrong = train_command(folder, **{option: folder / "nowhere"})
         fails(capsys, wrong, "nowhere", what)
+    fails(capsys, train_command(folder, observed="nowhere"), "nowhere: no such label table")
 
 
 def test_foreign_weights(folder, capsys):

@@ -1,69 +1,20 @@
-"""The training loop: records, determinism to the bit, lanes, resuming, and errors."""
+"""The training loop: records, determinism to the bit, lanes, and errors."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from trials import TRAINING, same_numbers, spec
 
-from satl import engine
-from satl.config import Model, Training
+from satl import engine, trainer
 from satl.data.splits import split
 from satl.data.table import LabelTable
 from satl.engine import train
 from satl.errors import UserError
-from satl.jobs import RunSpec, Shared
-from satl.models.backbone import initial_weights
+from satl.lane import Lane
 from satl.records import THRESHOLD_COLUMNS, TRAIN_FILES, RunFolder
 from satl.registry import METHODS
-
-TRAINING = Training(
-    epochs=3, batch_size=5, learning_rate=3e-3, lr_step=2, resize=18, image_size=16, workers=0,
-    cache_images=True,
-)  # fmt: skip
-MODEL = Model(backbone="tiny", weights="random", feature_dim=12, attention_dim=6)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "backbone.pt"
-    torch.save(initial_weights("tiny", "random"), path)
-    return path
-
-
-@pytest.fixture
-def shared(tmp_path, weights, test_table):
-    return Shared(
-        model=MODEL,
-        training=TRAINING,
-        test=test_table.without_labels(),
-        weights=weights,
-        checkpoints=tmp_path / "checkpoints",
-        device=torch.device("cpu"),
-    )
-
-
-def spec(observed, folder, method="satl", **options):
-    return RunSpec("x", "shapes", method, method, options, observed, folder)
-
-
-def same_numbers(first: Path, second: Path) -> None:
-    a, b = RunFolder(first), RunFolder(second)
-    for x, y in (
-        (a.predictions(), b.predictions()),
-        (a.training_scores(), b.training_scores()),
-    ):
-        assert x.keys() == y.keys()
-        for name in x:
-            assert np.array_equal(x[name], y[name], equal_nan=x[name].dtype.kind == "f"), name
-    assert a.thresholds().equals(b.thresholds())
-    assert a.epochs().drop(columns="seconds").equals(b.epochs().drop(columns="seconds"))
 
 
 def test_a_run_folder_holds_the_record(tmp_path, shared, observed):
@@ -128,101 +79,12 @@ def test_lanes_must_share_images_and_seed(tmp_path, shared, observed, train_tabl
         train(shared, [spec(observed, tmp_path / "a"), spec(other, tmp_path / "b")])
 
 
-class Interrupted(Exception):
-    pass
-
-
-@pytest.mark.parametrize("stop_at", [1, 5, 9])
-def test_resuming_gives_the_same_bits(tmp_path, shared, observed, monkeypatch, stop_at):
-    """Stop in the first, second and third epoch (4 steps each), then go on."""
-    train(shared, [spec(observed, tmp_path / "whole")])
-    real, steps = engine.Lane.step, 0
-
-    def step(lane, *arguments):
-        nonlocal steps
-        steps += 1
-        if steps == stop_at:
-            raise Interrupted
-        real(lane, *arguments)
-
-    monkeypatch.setattr(engine.Lane, "step", step)
-    with pytest.raises(Interrupted):
-        train(shared, [spec(observed, tmp_path / "run")])
-    assert not (tmp_path / "run").exists()
-    steps = -100
-    train(shared, [spec(observed, tmp_path / "run")])
-    same_numbers(tmp_path / "whole", tmp_path / "run")
-    assert steps == -100 + 12 - 4 * ((stop_at - 1) // 4), "finished epochs are not repeated"
-
-
-def test_lanes_resume_though_one_had_saved_an_epoch_more(tmp_path, shared, observed, monkeypatch):
-    runs = [spec(observed, tmp_path / name, name) for name in ("satl", "partial_bce")]
-    for run in runs:
-        train(shared, [replace(run, folder=run.folder.with_suffix(".alone"))])
-    real, saved = engine.Lane._save, 0
-
-    def save(lane):
-        nonlocal saved
-        saved += 1
-        if saved == 4:
-            raise Interrupted
-        real(lane)
-
-    monkeypatch.setattr(engine.Lane, "_save", save)
-    with pytest.raises(Interrupted):
-        train(shared, runs)
-    train(shared, runs)
-    for run in runs:
-        same_numbers(run.folder, run.folder.with_suffix(".alone"))
-
-
-def test_a_checkpoint_of_other_options_is_not_used(tmp_path, shared, observed, monkeypatch):
-    monkeypatch.setattr(engine.Lane, "discard_checkpoint", lambda lane: None)
-    train(shared, [spec(observed, tmp_path / "a")])
-    train(shared, [spec(observed, tmp_path / "b", ranking_weight=0.0)])
-    assert len(list(shared.checkpoints.iterdir())) == 2
-
-
 def test_a_run_folder_of_another_config_is_left_alone(tmp_path, shared, observed):
     train(shared, [spec(observed, tmp_path / "run")])
     with pytest.raises(UserError, match=r"run holds a run of another config \(options: .*0.95"):
         train(shared, [spec(observed, tmp_path / "run", q=0.9)])
     assert RunFolder(tmp_path / "run").config()["options"]["q"] == 0.95
     train(shared, [spec(observed, tmp_path / "run")])
-
-
-def test_a_checkpoint_for_other_test_images_is_not_used(tmp_path, shared, observed, monkeypatch):
-    stop_in_second_epoch(monkeypatch)
-    with pytest.raises(Interrupted):
-        train(shared, [spec(observed, tmp_path / "run")])
-    monkeypatch.undo()
-    fewer = replace(
-        shared.test, file_names=shared.test.file_names[1:], image_ids=shared.test.image_ids[1:],
-        labels=shared.test.labels[1:],
-    )  # fmt: skip
-    train(replace(shared, test=fewer), [spec(observed, tmp_path / "run")])
-    assert RunFolder(tmp_path / "run").predictions()["logits"].shape == (3, 11, 4)
-
-
-def stop_in_second_epoch(monkeypatch):
-    real = engine.Lane.begin_epoch
-
-    def begin(lane):
-        if lane.epochs_done == 1:
-            raise Interrupted
-        real(lane)
-
-    monkeypatch.setattr(engine.Lane, "begin_epoch", begin)
-
-
-def test_an_infinite_loss_stops_and_keeps_the_last_checkpoint(
-    tmp_path, shared, observed, monkeypatch
-):
-    monkeypatch.setattr(engine.Lane, "discard_checkpoint", lambda lane: None)
-    wild = replace(shared, training=TRAINING.model_copy(update={"learning_rate": 1e30}))
-    with pytest.raises(UserError, match=r"not finite in epoch \d.* training.learning_rate"):
-        train(wild, [spec(observed, tmp_path / "run")])
-    assert not (tmp_path / "run").exists()
 
 
 def test_categories_must_agree(tmp_path, shared, observed):
@@ -240,17 +102,73 @@ def test_an_unknown_option_is_named(tmp_path, shared, observed):
 
 
 def test_training_changes_neither_the_frozen_stages_nor_their_batch_norm(
-    tmp_path, shared, observed
+    tmp_path, shared, observed, monkeypatch
 ):
-    trainer = engine._Trainer(shared, [spec(observed, tmp_path / "run")], seed=0)
-    before = {k: v.clone() for k, v in trainer.frozen.state_dict().items()}
-    trained = {k: v.clone() for k, v in trainer.lanes[0].model.state_dict().items()}
-    trainer.run()
-    after = trainer.frozen.state_dict()
+    seen = []
+
+    class Watched(trainer.Trainer):
+        def run(self, stop):
+            before = {k: v.clone() for k, v in self.frozen.state_dict().items()}
+            trained = {k: v.clone() for k, v in self.lanes[0].model.state_dict().items()}
+            super().run(stop)
+            seen.append((self, before, trained))
+
+    monkeypatch.setattr(engine, "Trainer", Watched)
+    train(shared, [spec(observed, tmp_path / "run")])
+    done, before, trained = seen[0]
+    after, now = done.frozen.state_dict(), done.lanes[0].model.state_dict()
+    assert len(before) > 10
     assert all(torch.equal(after[k], v) for k, v in before.items())
-    assert not any(p.requires_grad for p in trainer.frozen.parameters())
-    now = trainer.lanes[0].model.state_dict()
+    assert not any(p.requires_grad for p in done.frozen.parameters())
     assert not torch.equal(now["last_stage.0.conv1.weight"], trained["last_stage.0.conv1.weight"])
+
+
+def test_a_finished_run_is_taken_over_and_not_trained_again(
+    tmp_path, shared, observed, monkeypatch
+):
+    """As the workflow does when other runs join or leave a training job."""
+    runs = tmp_path / "runs"
+    train(shared, [spec(observed, runs / "shapes/satl/known-0.50/seed-0")])
+    trained = []
+    monkeypatch.setattr(Lane, "train_step", lambda lane, *_: trained.append(lane.name))
+    train(shared, [spec(observed, tmp_path / "again")], finished=runs)
+    assert not trained
+    same_numbers(runs / "shapes/satl/known-0.50/seed-0", tmp_path / "again")
+    monkeypatch.undo()
+    train(shared, [spec(observed, tmp_path / "other", q=0.9)], finished=runs)
+    assert RunFolder(tmp_path / "other").config()["options"]["q"] == 0.9
+
+
+def test_accumulated_batches_make_the_gradient_of_their_mean(tmp_path, shared, observed):
+    """Without batch norm's statistics in between: the first update of two batches at once."""
+    one = shared.training.model_copy(update={"epochs": 1, "accumulate": 2})
+    steps = []
+
+    def updates(training):
+        steps.clear()
+        train(replace(shared, training=training), [spec(observed, tmp_path / "run")])
+
+    hook = torch.optim.Adam.step
+    try:
+        torch.optim.Adam.step = lambda self, *a: (steps.append(1), hook(self, *a))[1]
+        updates(one)
+        assert len(steps) == 2, "four batches, two updates"
+        (tmp_path / "run").rename(tmp_path / "two")
+        updates(one.model_copy(update={"accumulate": 3}))
+        assert len(steps) == 2, "three batches, then the one that is left"
+    finally:
+        torch.optim.Adam.step = hook
+
+
+def test_bf16_comes_out_close_to_fp32(tmp_path, shared, observed):
+    train(shared, [spec(observed, tmp_path / "fp32")])
+    half = shared.training.model_copy(update={"precision": "bf16"})
+    train(replace(shared, training=half), [spec(observed, tmp_path / "bf16")])
+    full, rough = (
+        RunFolder(tmp_path / name).predictions()["logits"][0] for name in ("fp32", "bf16")
+    )
+    assert not np.array_equal(full, rough)
+    assert np.abs(full - rough).max() < 0.3
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -261,42 +179,3 @@ def test_the_tiny_run_of_every_method_learns(tmp_path, shared, observed, method)
     known = RunFolder(tmp_path / "run").epochs().filter(regex="^loss_known")
     assert (known.iloc[-1] < known.iloc[0]).all()
     assert known.shape[1] == 1
-
-
-@pytest.mark.slow
-def test_a_killed_process_resumes_to_the_same_bits(tmp_path, shared, observed, weights):
-    """SIGKILL, as a cluster does it, at a moment after the first checkpoint."""
-    observed.save(tmp_path / "observed.npz")
-    shared.test.save(tmp_path / "test.npz")
-    config = tmp_path / "x.yaml"
-    config.write_text(
-        "name: x\n"
-        "datasets: {d: {format: glyphs}}\n"
-        "methods: {satl: }\n"
-        "known_ratios: [0.5]\n"
-        "model: {backbone: tiny, weights: random, feature_dim: 12, attention_dim: 6}\n"
-        "training: {epochs: 40, batch_size: 5, resize: 18, image_size: 16, workers: 0}\n"
-    )
-
-    def command(out, checkpoints):
-        return [
-            sys.executable, "-m", "satl", "train", "--config", str(config), "--dataset", "d",
-            "--method", "satl", "--observed", str(tmp_path / "observed.npz"),
-            "--test-images", str(tmp_path / "test.npz"), "--weights", str(weights),
-            "--checkpoints", str(tmp_path / checkpoints), "--device", "cpu",
-            "--out", str(tmp_path / out),
-        ]  # fmt: skip
-
-    subprocess.run(command("whole", "c1"), check=True, capture_output=True)
-    process = subprocess.Popen(command("run", "c2"), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("c2/*/state.pt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "run").exists()
-    done = subprocess.run(command("run", "c2"), check=True, capture_output=True, text=True)
-    assert "epoch 1/40" not in done.stderr
-    same_numbers(tmp_path / "whole", tmp_path / "run")

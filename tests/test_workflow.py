@@ -25,6 +25,7 @@ TINY = {
     "datasets": {"glyphs": {"format": "glyphs", "train_images": 60, "test_images": 30}},
     "methods": {"satl": {}, "partial_bce": {}},
     "known_ratios": [0.5, 0.9],
+    "lanes": 2,
     "model": {"backbone": "tiny", "weights": "glyphs", "feature_dim": 16, "attention_dim": 8},
     "training": {
         "epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "lr_step": 2, "resize": 36,
@@ -46,7 +47,7 @@ def output(done):
 
 
 def planned(tree, *arguments, **options):
-    """Jobs that a dry run announces, as {rule: {(method, ratio), …}}; rules without are {()}."""
+    """Jobs that a dry run announces, by rule: (method, ratio), or the name of a training job."""
     done = snakemake(tree, "-n", *arguments, **options)
     assert done.returncode == 0, output(done)
     jobs = {}
@@ -54,7 +55,8 @@ def planned(tree, *arguments, **options):
         r"^(?:local)?rule (\w+):\n((?: .*\n)*)", output(done), re.MULTILINE
     ):
         found = re.search(r"method=(\w+), ratio=([\d.]+)", body)
-        jobs.setdefault(rule, set()).add(found.groups() if found else ())
+        job = re.search(r"\bjob=([^,\s]+)", body)
+        jobs.setdefault(rule, set()).add(found.groups() if found else job and job[1])
     return jobs
 
 
@@ -130,17 +132,15 @@ def test_an_option_reruns_the_runs_of_its_method_alone(tree):
         jobs = planned(tree)
     finally:
         write_config(tree)
-    assert jobs["train"] == jobs["evaluate"] == {("satl", "0.50"), ("satl", "0.90")}
+    assert jobs["train"] == {"satl-known-0.50+1"}
+    assert jobs["evaluate"] == {("satl", "0.50"), ("satl", "0.90")}
     assert jobs.keys() == {"all", "train", "evaluate", "report", "track"}
 
 
-def test_a_new_ratio_adds_its_runs_alone(tree):
-    write_config(tree, known_ratios=[0.5, 0.7, 0.9])
-    try:
-        jobs = planned(tree)
-    finally:
-        write_config(tree)
-    assert jobs["train"] == {("satl", "0.70"), ("partial_bce", "0.70")}
+def test_without_lanes_each_run_is_a_job_of_its_own(tree):
+    write_config(tree, "single.yaml", name="single", lanes=1)
+    jobs = planned(tree, config="single.yaml")["train"]
+    assert jobs == {f"{m}-known-{r}" for m in ("satl", "partial_bce") for r in ("0.50", "0.90")}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_an_edit_reruns_what_depends_on_it(tree, file, reruns):
         path.write_text(source)
     assert set(jobs) == reruns
     if file.startswith("baselines"):
-        assert {method for method, _ in jobs["train"]} == {"partial_bce"}
+        assert jobs["train"] == {"partial_bce-known-0.50+1"}
 
 
 def test_a_killed_training_job_goes_on_where_it_was(tree):
@@ -184,7 +184,7 @@ def test_a_killed_training_job_goes_on_where_it_was(tree):
     assert not list(tree.glob("results/long/runs/**/run.json"))
     done = snakemake(tree, "--until", "evaluate", config="long.yaml")
     assert done.returncode == 0, output(done)
-    log = next(tree.glob("results/long/logs/train/glyphs/*.log")).read_text()
+    log = next(tree.glob("results/long/logs/train/glyphs/*/*.log")).read_text()
     assert "epoch 60/60" in log
     assert "epoch 1/60" not in log
     assert not list(tree.glob("results/long/checkpoints/*"))
@@ -252,3 +252,23 @@ def test_coco_files_of_the_user(tree):
     done = snakemake(tree, config="own.yaml")
     assert done.returncode == 0, output(done)
     assert "fixed_threshold" in (tree / "results/own/summary.csv").read_text()
+
+
+# The last one: it changes the results that the others look at.
+def test_a_new_ratio_trains_its_runs_alone(tree):
+    """It joins the jobs of its neighbours, whose finished runs are taken over."""
+    write_config(tree, known_ratios=[0.5, 0.7, 0.9], lanes=3)
+    try:
+        assert planned(tree)["train"] == {"satl-known-0.50+2", "partial_bce-known-0.50+2"}
+        before = {
+            r: r.stat().st_ino for r in tree.glob("results/tiny/runs/*/*/*/*/predictions.npz")
+        }
+        done = snakemake(tree)
+        assert done.returncode == 0, output(done)
+    finally:
+        write_config(tree)
+    logs = [log.read_text() for log in tree.glob("results/tiny/logs/train/glyphs/seed-0/*+2.log")]
+    assert [log.count("taken over") for log in logs] == [2, 2]
+    assert all(run.stat().st_ino == inode for run, inode in before.items())
+    summary = pd.read_csv(tree / "results/tiny/summary.csv")
+    assert set(summary.known_ratio) == {0.5, 0.7, 0.9}

@@ -10,6 +10,7 @@ import sys
 from satl import __version__
 from satl.cli import data, results, training
 from satl.errors import UserError
+from satl.stopping import Stopped
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,8 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"satl {parsed.command}: error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print(f"satl {parsed.command}: {stop}; the same command goes on from it", file=sys.stderr)
+        return stop.exit_status
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(f"satl {parsed.command}: interrupted", file=sys.stderr)
         return 130
     return 0
 

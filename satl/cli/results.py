@@ -14,13 +14,17 @@ def _evaluate(commands) -> None:
     path_option(parser, "--observed", "the partially labelled table it was trained on")
     path_option(parser, "--train", "fully labelled training table")
     path_option(parser, "--test", "fully labelled test table")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="the complete run folder (default: RUN itself)"
+    )
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:
     from satl.data.table import LabelTable
     from satl.evaluate import evaluate
 
-    evaluate(args.run, *map(LabelTable.load, (args.observed, args.train, args.test)))
+    tables = map(LabelTable.load, (args.observed, args.train, args.test))
+    evaluate(args.run, *tables, out=args.out or args.run)
 
 
 def _report(commands) -> None:

@@ -42,18 +42,28 @@ def _run_backbone(args: argparse.Namespace) -> None:
 
 
 def _train(commands) -> None:
-    parser = add_command(commands, "train", _run_train, "train one method on partial labels")
+    parser = add_command(commands, "train", _run_train, "train methods on partial labels")
     config_option(parser)
     parser.add_argument("--dataset", required=True, help="its name in the config")
-    parser.add_argument("--method", required=True, help="its name in the config")
-    path_option(parser, "--observed", "partially labelled training table, from `satl split`")
+    parser.add_argument(
+        "--run",
+        dest="runs",
+        nargs=3,
+        action="append",
+        required=True,
+        metavar=("METHOD", "OBSERVED", "OUT"),
+        help="a run: the method's name in the config, the partially labelled training table from "
+        "`satl split`, and the run folder to write; several runs are trained side by side",
+    )
     path_option(parser, "--test-images", "test images, from `satl table --images-out`")
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     parser.add_argument(
         "--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints"
     )
+    parser.add_argument(
+        "--finished", type=Path, metavar="DIR", help="runs in this folder are not trained again"
+    )
     device_option(parser)
-    out_option(parser, "run folder to write")
 
 
 def _run_train(args: argparse.Namespace) -> None:
@@ -64,7 +74,12 @@ def _run_train(args: argparse.Namespace) -> None:
 
     experiment = load(args.config)
     choose(experiment.datasets, args.dataset, "dataset")
-    entry = choose(experiment.methods, args.method, "method")
+    runs = []
+    for name, observed, folder in args.runs:
+        entry = choose(experiment.methods, name, "method")
+        table = LabelTable.load(Path(observed))
+        paths = {"experiment": experiment.name, "dataset": args.dataset, "folder": Path(folder)}
+        runs.append(RunSpec(variant=name, **entry.model_dump(), observed=table, **paths))
     shared = Shared(
         model=experiment.model,
         training=experiment.training,
@@ -73,16 +88,7 @@ def _run_train(args: argparse.Namespace) -> None:
         checkpoints=args.checkpoints,
         device=choose_device(args.device or experiment.device),
     )
-    run = RunSpec(
-        experiment=experiment.name,
-        dataset=args.dataset,
-        variant=args.method,
-        method=entry.method,
-        options=entry.options,
-        observed=LabelTable.load(args.observed),
-        folder=args.out,
-    )
-    train(shared, [run])
+    train(shared, runs, args.finished)
 
 
 COMMANDS = (_backbone, _train)

@@ -38,6 +38,12 @@ class Experiment(Strict):
     model: Model = Model()
     training: Training = Training()
     pretraining: Pretraining = Pretraining()
+    lanes: int = Field(
+        1,
+        ge=1,
+        description="runs that one training job trains side by side, sharing images and frozen "
+        "stages: the same results in less time",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",

@@ -47,6 +47,13 @@ class Training(Strict):
     weight_decay: float = Field(5e-4, ge=0, description="L2 term of Adam")
     lr_step: int = Field(10, ge=1, description="epochs between two decays of the learning rate")
     lr_gamma: float = Field(0.1, gt=0, le=1)
+    accumulate: int = Field(
+        1, ge=1, description="batches whose gradients are averaged into one optimiser step"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: autocast of the network; losses and weights stay in fp32"
+    )
+    compile: bool = Field(False, description="torch.compile the network")
     drop_last: bool = Field(True, description="leave out the last, incomplete training batch")
     resize: int = Field(512, ge=8, description="side of the square before the random crop")
     image_size: int = Field(448, ge=8, description="side of the square that the network sees")

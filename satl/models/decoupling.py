@@ -34,9 +34,11 @@ class SemanticDecoupling(nn.Module):
 
     def attention(self, positions: Tensor, words: Tensor) -> Tensor:
         """(B, P, D) features and (C, word_dim) words to (B, P, C) weights that sum to 1 over P."""
-        weight = (self.fc4.weight @ self.fc3.weight).squeeze(0)
-        scores = _TanhScores.apply(self.fc1(positions), self.fc2(words), weight)
-        return torch.softmax(scores.float(), dim=1).to(positions.dtype)
+        keys, queries = self.fc1(positions), self.fc2(words)
+        with torch.autocast(positions.device.type, enabled=False):
+            weight = (self.fc4.weight @ self.fc3.weight).squeeze(0)
+            scores = _TanhScores.apply(keys.float(), queries.float(), weight)
+        return torch.softmax(scores, dim=1).to(positions.dtype)
 
     def forward(self, maps: Tensor, words: Tensor) -> Tensor:
         """(B, D, H, W) feature maps and (C, word_dim) words to (B, C, D) category features."""

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,10 @@ class Outputs:
     logits: Tensor
     features: Tensor
     classify: Callable[[Tensor], Tensor]
+
+    def float(self) -> "Outputs":
+        """The same in float32: losses are computed from these, whatever the network ran in."""
+        return replace(self, logits=self.logits.float(), features=self.features.float())
 
 
 class PerCategoryLinear(nn.Module):

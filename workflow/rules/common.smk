@@ -16,7 +16,7 @@ import satl.config
 from satl.errors import UserError
 from satl.files import write_text
 from satl.registry import METHODS
-from satl.runs import EVALUATION_FILES, TRAIN_FILES, run_keys
+from satl.runs import EVALUATION_FILES, TRAIN_FILES, run_keys, training_jobs
 
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 
@@ -49,6 +49,7 @@ DATA = f"{RESULTS}/data/{{dataset}}"
 RUN = f"{RESULTS}/runs/{{dataset}}/{{method}}/known-{{ratio}}/seed-{{seed}}"
 TABLES = [name for dataset in EXPERIMENT.datasets for name in EXPERIMENT.tables(dataset)]
 RUNS = [str(key.folder(RESULTS)) for key in run_keys(EXPERIMENT)]
+JOBS = {str(job.folder(RESULTS)): job for job in training_jobs(EXPERIMENT)}
 ENVIRONMENT = f"{workflow.basedir}/environment.yml"
 
 # Under --use-conda `python` is that of the rule's environment; otherwise it is Snakemake's own.

@@ -1,14 +1,19 @@
 # The only rule that reads the true labels.
 
 
+def job_of(wildcards):
+    folder = RUN.format(**wildcards)
+    return next(job for job in JOBS.values() if any(folder == str(r.folder(RESULTS)) for r in job.runs))
+
+
 rule evaluate:
     input:
-        run=rules.train.output,
+        trained=lambda wildcards: str(job_of(wildcards).folder(RESULTS)),
         observed=rules.split.output,
         train=f"{DATA}/train.npz",
         test=f"{DATA}/test.npz",
     output:
-        expand(f"{RUN}/{{file}}", file=EVALUATION_FILES, allow_missing=True),
+        expand(f"{RUN}/{{file}}", file=(*TRAIN_FILES, *EVALUATION_FILES), allow_missing=True),
     params:
         folder=RUN,
         code=code_hash("satl.evaluate"),
@@ -17,5 +22,6 @@ rule evaluate:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} evaluate {params.folder} --observed {input.observed} --train {input.train}"
-        " --test {input.test} > {log} 2>&1"
+        "{SATL} evaluate {input.trained}/{wildcards.method}/known-{wildcards.ratio}"
+        " --observed {input.observed} --train {input.train} --test {input.test}"
+        " --out {params.folder} > {log} 2>&1"

@@ -1,4 +1,4 @@
-# From splits to run folders. Training gets no true labels, neither of training nor test images.
+# From splits to trained runs, `lanes` of them a job. Training gets no true labels, neither of training nor test images.
 
 
 rule backbone:
@@ -25,35 +25,59 @@ rule backbone:
         " > {log} 2>&1"
 
 
-def method_entry_of(wildcards):
-    return EXPERIMENT.methods[wildcards.method]
+TRAINING = f"{RESULTS}/training/{{dataset}}/seed-{{seed}}/{{job}}"
+
+
+def runs_of(wildcards):
+    return JOBS[TRAINING.format(**wildcards)].runs
+
+
+def split_of(run):
+    return rules.split.output[0].format(
+        dataset=run.dataset, ratio=satl.config.ratio_name(run.known_ratio), seed=run.seed
+    )
+
+
+def run_options(wildcards):
+    """`--run METHOD OBSERVED OUT` for each run of a training job."""
+    job = JOBS[TRAINING.format(**wildcards)]
+    return " ".join(
+        shlex.join(["--run", run.method, split_of(run), str(job.run_folder(RESULTS, run))])
+        for run in job.runs
+    )
+
+
+def methods_of(wildcards):
+    """What decides, beside the protocol, whether the runs of a job are up to date."""
+    entries = {run.method: EXPERIMENT.methods[run.method] for run in runs_of(wildcards)}
+    return {
+        name: [entry.model_dump(), training_code(entry.method)] for name, entry in entries.items()
+    }
 
 
 rule train:
     input:
-        observed=rules.split.output,
+        observed=lambda wildcards: [split_of(run) for run in runs_of(wildcards)],
         test=f"{DATA}/test-images.npz",
         weights=rules.backbone.output,
         words=EXPERIMENT.model.word_vectors or [],
     output:
-        expand(f"{RUN}/{{file}}", file=TRAIN_FILES, allow_missing=True),
+        directory(TRAINING),
     params:
-        folder=RUN,
+        runs=run_options,
         checkpoints=f"{RESULTS}/checkpoints",
+        finished=f"{RESULTS}/runs",
         device=EXPERIMENT.device,
-        # These three decide whether a run is up to date.
-        method=lambda wildcards: method_entry_of(wildcards).model_dump(),
+        methods=methods_of,
         protocol=EXPERIMENT.model_dump(include={"model", "training"}),
-        code=lambda wildcards: training_code(method_entry_of(wildcards).method),
     threads: EXPERIMENT.training.threads
     resources:
         gpu=GPUS,
     log:
-        f"{RESULTS}/logs/train/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",
+        f"{RESULTS}/logs/train/{{dataset}}/seed-{{seed}}/{{job}}.log",
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset}"
-        " --method {wildcards.method} --observed {input.observed} --test-images {input.test}"
-        " --weights {input.weights} --checkpoints {params.checkpoints} --device {params.device}"
-        " --out {params.folder} > {log} 2>&1"
+        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs}"
+        " --test-images {input.test} --weights {input.weights} --device {params.device}"
+        " --checkpoints {params.checkpoints} --finished {params.finished} > {log} 2>&1"

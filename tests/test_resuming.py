@@ -1,0 +1,250 @@
+"""Interrupted trainings: whatever stops them, the same command ends at the same numbers."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from trials import TRAINING, same_numbers, spec
+
+from satl import trainer
+from satl.engine import train
+from satl.errors import UserError
+from satl.lane import Lane
+from satl.records import RunFolder
+from satl.stopping import Stopped
+
+STEPS = 4  # in each of the three epochs
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def every_step_saves(monkeypatch):
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
+
+
+def stop_before_step(monkeypatch, number, error=Interrupted):
+    """Raise at the start of that training step, counted from 1; gives a list of those done."""
+    real, done = Lane.train_step, []
+
+    def step(lane, *arguments):
+        if len(done) + 1 == number:
+            raise error
+        done.append((lane.epoch, lane.step))
+        real(lane, *arguments)
+
+    monkeypatch.setattr(Lane, "train_step", step)
+    return done
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 9])
+def test_resuming_gives_the_same_bits(tmp_path, shared, observed, monkeypatch, stop_at):
+    """Die in the first, second and third epoch, then go on from the last whole one."""
+    train(shared, [spec(observed, tmp_path / "whole")])
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_before_step(patch, stop_at)
+        train(shared, [spec(observed, tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+    done = stop_before_step(monkeypatch, None)
+    train(shared, [spec(observed, tmp_path / "run")])
+    same_numbers(tmp_path / "whole", tmp_path / "run")
+    assert done[0] == ((stop_at - 1) // STEPS, 0), "finished epochs are not repeated"
+
+
+@pytest.mark.parametrize("method", ["satl", "sst", "sarb", "hst", "curriculum_labeling"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_checkpoint_in_mid_epoch_gives_the_same_bits(
+    tmp_path, shared, observed, monkeypatch, every_step_saves, method, accumulate
+):
+    protocol = TRAINING.model_copy(update={"accumulate": accumulate})
+    shared = replace(shared, training=protocol)
+    train(shared, [spec(observed, tmp_path / "whole", method)])
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_before_step(patch, 8)
+        train(shared, [spec(observed, tmp_path / "run", method)])
+    done = stop_before_step(monkeypatch, None)
+    train(shared, [spec(observed, tmp_path / "run", method)])
+    same_numbers(tmp_path / "whole", tmp_path / "run")
+    assert done[0] == (1, 3), "goes on after the last update of the weights"
+
+
+def test_a_signal_saves_a_checkpoint_first(tmp_path, shared, observed, monkeypatch):
+    train(shared, [spec(observed, tmp_path / "whole")])
+    real = Lane.train_step
+
+    def step(lane, *arguments):
+        real(lane, *arguments)
+        if (lane.epoch, lane.step) == (1, 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped) as stopped:
+        patch.setattr(Lane, "train_step", step)
+        train(shared, [spec(observed, tmp_path / "run")])
+    assert stopped.value.exit_status == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    done = stop_before_step(monkeypatch, None)
+    train(shared, [spec(observed, tmp_path / "run")])
+    assert done[0] == (1, 2)
+    same_numbers(tmp_path / "whole", tmp_path / "run")
+
+
+def test_lanes_at_different_places_catch_up(tmp_path, shared, observed, monkeypatch):
+    """Killed while checkpoints were being written: one lane has saved more than the other."""
+    runs = [spec(observed, tmp_path / name, name) for name in ("satl", "partial_bce")]
+    for run in runs:
+        train(shared, [replace(run, folder=run.folder.with_suffix(".alone"))])
+    real, saved = Lane.save, 0
+
+    def save(lane):
+        nonlocal saved
+        saved += 1
+        if saved == 8:
+            raise Interrupted
+        real(lane)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
+        patch.setattr(Lane, "save", save)
+        train(shared, runs)
+    train(shared, runs)
+    for run in runs:
+        same_numbers(run.folder, run.folder.with_suffix(".alone"))
+
+
+def test_a_checkpoint_of_other_options_is_not_used(tmp_path, shared, observed, monkeypatch):
+    monkeypatch.setattr(Lane, "discard_checkpoint", lambda lane: None)
+    train(shared, [spec(observed, tmp_path / "a")])
+    train(shared, [spec(observed, tmp_path / "b", ranking_weight=0.0)])
+    assert len(list(shared.checkpoints.iterdir())) == 2
+
+
+def test_a_checkpoint_for_other_test_images_is_not_used(tmp_path, shared, observed, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_before_step(patch, STEPS + 1)
+        train(shared, [spec(observed, tmp_path / "run")])
+    fewer = replace(
+        shared.test, file_names=shared.test.file_names[1:], image_ids=shared.test.image_ids[1:],
+        labels=shared.test.labels[1:],
+    )  # fmt: skip
+    train(replace(shared, test=fewer), [spec(observed, tmp_path / "run")])
+    assert RunFolder(tmp_path / "run").predictions()["logits"].shape == (3, 11, 4)
+
+
+def test_an_infinite_loss_names_the_step_and_keeps_the_last_checkpoint(
+    tmp_path, shared, observed, monkeypatch
+):
+    """From the second step of the second epoch on the weights are NaN."""
+    real = Lane.train_step
+
+    def step(lane, maps, rows):
+        real(lane, maps * torch.nan if (lane.epoch, lane.step) == (1, 1) else maps, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "train_step", step)
+        message = r"satl known-0.5: .*not finite at step 2 of 4 in epoch 2.*learning_rate"
+        with pytest.raises(UserError, match=message):
+            train(shared, [spec(observed, tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+    done = stop_before_step(monkeypatch, None)
+    train(shared, [spec(observed, tmp_path / "run")])
+    assert done[0] == (1, 0), "the checkpoint of the first epoch is good"
+
+
+def test_a_diverged_lane_does_not_stop_the_others(tmp_path, shared, observed, monkeypatch):
+    runs = [spec(observed, tmp_path / name, name) for name in ("satl", "partial_bce")]
+    train(shared, [replace(runs[1], folder=tmp_path / "alone")])
+    real = Lane.train_step
+
+    def step(lane, maps, rows):
+        real(lane, maps * torch.nan if lane.name.startswith("satl") else maps, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "train_step", step)
+        with pytest.raises(UserError, match=r"^satl known-0.5: the loss is not finite at step 1"):
+            train(shared, runs)
+    assert not (tmp_path / "satl").exists()
+    same_numbers(tmp_path / "partial_bce", tmp_path / "alone")
+    done = stop_before_step(monkeypatch, None)
+    train(shared, runs)
+    assert len(done) == 3 * STEPS, "partial_bce is not trained again"
+
+
+CONFIG = """
+name: x
+datasets: {d: {format: glyphs}}
+methods: {satl: , sarb: }
+known_ratios: [0.5]
+model: {backbone: tiny, weights: random, feature_dim: 12, attention_dim: 6}
+training: {epochs: 12, batch_size: 5, resize: 18, image_size: 16, workers: 0}
+"""
+# In the way of a user's process, but a checkpoint after every step, and steps that last.
+PROGRAM = """
+import sys, time
+from satl import cli, trainer
+from satl.lane import Lane
+trainer.CHECKPOINT_SECONDS = 0
+real = Lane.train_step
+def step(lane, *arguments):
+    time.sleep(0.01)
+    real(lane, *arguments)
+Lane.train_step = step
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observed, weights):
+    """SIGKILL and now and then SIGTERM, two lanes at once, until the job gets through."""
+    observed.save(tmp_path / "observed.npz")
+    shared.test.save(tmp_path / "test.npz")
+    (tmp_path / "x.yaml").write_text(CONFIG)
+
+    def start(out, checkpoints):
+        arguments = [
+            "train", "--config", "x.yaml", "--dataset", "d", "--test-images", "test.npz",
+            "--weights", str(weights), "--checkpoints", checkpoints, "--device", "cpu",
+            "--run", "satl", "observed.npz", f"{out}/satl",
+            "--run", "sarb", "observed.npz", f"{out}/sarb",
+        ]  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments], cwd=tmp_path, env=environment,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    whole = start("whole", "c1")
+    assert whole.wait(timeout=200) == 0
+    moments, kills, resumed = random.Random(0), 0, 0
+    while True:
+        process = start("run", "c2")
+        # Most of the start is importing torch; the training itself lasts some two seconds.
+        number = signal.SIGTERM if kills % 4 == 3 else signal.SIGKILL
+        began = False
+        for line in process.stderr:
+            if re.search(r"epoch \d+/12", line):
+                began = True
+                break
+        if began and kills < 12:
+            time.sleep(moments.uniform(0, 0.4))
+            process.send_signal(number)
+            kills += 1
+        rest = process.stderr.read()
+        resumed += "goes on after epoch" in line + rest
+        status = process.wait(timeout=200)
+        if status == 0:
+            break
+        # -SIGTERM: the training was done, and only Python's own exit was cut.
+        assert status in (-signal.SIGKILL, 143, -signal.SIGTERM), rest
+    assert kills == 12
+    assert resumed >= 8
+    same_numbers(tmp_path / "whole/satl", tmp_path / "run/satl")
+    same_numbers(tmp_path / "whole/sarb", tmp_path / "run/sarb")

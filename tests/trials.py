@@ -1,0 +1,54 @@
+"""A training job small enough for tests: fixtures and helpers of those that train."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from satl.config import Model, Training
+from satl.jobs import RunSpec, Shared
+from satl.models.backbone import initial_weights
+from satl.records import RunFolder
+
+TRAINING = Training(
+    epochs=3, batch_size=5, learning_rate=3e-3, lr_step=2, resize=18, image_size=16, workers=0,
+    cache_images=True,
+)  # fmt: skip
+MODEL = Model(backbone="tiny", weights="random", feature_dim=12, attention_dim=6)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "backbone.pt"
+    torch.save(initial_weights("tiny", "random"), path)
+    return path
+
+
+@pytest.fixture
+def shared(tmp_path, weights, test_table):
+    return Shared(
+        model=MODEL,
+        training=TRAINING,
+        test=test_table.without_labels(),
+        weights=weights,
+        checkpoints=tmp_path / "checkpoints",
+        device=torch.device("cpu"),
+    )
+
+
+def spec(observed, folder, method="satl", **options):
+    return RunSpec("x", "shapes", method, method, options, observed, folder)
+
+
+def same_numbers(first: Path, second: Path) -> None:
+    a, b = RunFolder(first), RunFolder(second)
+    for x, y in (
+        (a.predictions(), b.predictions()),
+        (a.training_scores(), b.training_scores()),
+    ):
+        assert x.keys() == y.keys()
+        for name in x:
+            assert np.array_equal(x[name], y[name], equal_nan=x[name].dtype.kind == "f"), name
+    assert a.thresholds().equals(b.thresholds())
+    assert a.epochs().drop(columns="seconds").equals(b.epochs().drop(columns="seconds"))
