@@ -236,7 +236,7 @@ def _report_entry(experiment: Experiment, dataset: str, results: Path) -> list[E
     names = experiment.tables(dataset)
     tables = sorted(path for path in (results / "tables").glob("*.*") if path.stem in names)
     index = results / "figures" / "index.json"
-    figures = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
+    figures = json.loads(index.read_text(encoding="utf-8"))["figures"] if index.is_file() else []
     paths = [index.with_name(f["file"]) for f in figures if f["dataset"] == dataset]
     artifacts = [*((path, "tables") for path in tables), *((path, "figures") for path in paths)]
     if not artifacts:

@@ -48,9 +48,8 @@ def template(tmp_path_factory):
         (results / "tables" / name).write_text("a table")
     (results / "figures").mkdir()
     (results / "figures" / "glyphs-map.png").write_bytes(b"a figure")
-    write_json(
-        results / "figures" / "index.json", [{"file": "glyphs-map.png", "dataset": "glyphs"}]
-    )
+    figures = [{"file": "glyphs-map.png", "dataset": "glyphs"}]
+    write_json(results / "figures" / "index.json", {"figures": figures, "left_out": []})
     said = LogRecords()
     with said:
         counts = track(CONFIG, results, f"sqlite:///{folder}/mlflow.db")
