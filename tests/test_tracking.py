@@ -85,6 +85,15 @@ def test_runs_hold_config_metrics_and_tags(store, template):
     assert run.info.end_time - run.info.start_time == 125_000
 
 
+def test_a_new_store_shows_no_empty_experiment_and_an_old_one_is_left_alone(store, template):
+    client, uri = store
+    assert [found.name for found in client.search_experiments()] == ["fake/glyphs"]
+    client.restore_experiment("0")
+    track(CONFIG, template / "fake", uri)
+    assert {found.name for found in client.search_experiments()} == {"fake/glyphs", "Default"}
+    client.delete_experiment("0")
+
+
 def test_metrics_by_epoch_are_steps(store):
     client, _ = store
     run_id = runs_of(client)["satl known-0.10 seed-0"].info.run_id
