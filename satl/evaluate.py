@@ -88,14 +88,7 @@ def metrics_by_selection(logits: np.ndarray, test: LabelTable) -> dict[str, Any]
 
 
 def _all_metrics(logits: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
-    top3 = metrics.precision_recall_f1(logits, targets, top_k=3)
-    values = {
-        "mAP": metrics.mean_ap(logits, targets),
-        "mAP_voc2012": metrics.voc2012_map(logits, targets),
-        **metrics.precision_recall_f1(logits, targets),
-        **{f"{name}3": value for name, value in top3.items()},
-    }
-    return {name: _per_cent(value) for name, value in values.items()}
+    return {k: _per_cent(v) for k, v in metrics.all_metrics(logits, targets).items()}
 
 
 def epoch_metrics(

@@ -16,8 +16,7 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
     Images of equal score share one rank (as in scikit-learn), so the order of images does not
     matter. A category without positives gives NaN.
     """
-    scores, positive = _checked(scores, targets)
-    return np.array([_column_ap(s, t) for s, t in zip(scores.T, positive.T, strict=True)])
+    return _column_means(_precisions(*_checked(scores, targets)))
 
 
 def mean_ap(scores: ArrayLike, targets: ArrayLike) -> float:
@@ -27,9 +26,24 @@ def mean_ap(scores: ArrayLike, targets: ArrayLike) -> float:
 
 def voc2012_map(scores: ArrayLike, targets: ArrayLike) -> float:
     """mAP by the rule of PASCAL VOC 2010-2012: area under the monotone precision envelope."""
-    scores, positive = _checked(scores, targets)
-    areas = [_column_voc2012(s, t) for s, t in zip(scores.T, positive.T, strict=True)]
-    return _mean(np.array(areas))
+    return _mean(_column_means(_envelopes(_precisions(*_checked(scores, targets)))))
+
+
+def all_metrics(scores: ArrayLike, targets: ArrayLike) -> dict[str, float]:
+    """Every metric of a row of the summary, where both mAPs share one ranking.
+
+    Returns:
+        {"mAP", "mAP_voc2012"}, `precision_recall_f1`, and the same among the three highest of
+        each image as {"OP3", "OR3", …}.
+    """
+    precisions = _precisions(*_checked(scores, targets))
+    top3 = precision_recall_f1(scores, targets, top_k=3)
+    return {
+        "mAP": _mean(_column_means(precisions)),
+        "mAP_voc2012": _mean(_column_means(_envelopes(precisions))),
+        **precision_recall_f1(scores, targets),
+        **{f"{name}3": value for name, value in top3.items()},
+    }
 
 
 def precision_recall_f1(
@@ -38,9 +52,9 @@ def precision_recall_f1(
     """Overall (OP, OR, OF1) and per-category (CP, CR, CF1) precision, recall and F1.
 
     An entry is predicted present if its score is >= 0 (logits), and, with `top_k`, also among
-    the `top_k` highest of its image. CP and CR are means over categories, where a category
-    without predictions has precision 0 and a category without positives is left out; CF1 is
-    the harmonic mean of CP and CR.
+    the `top_k` highest of its image (of equal scores, the first). CP and CR are means over
+    categories, where a category without predictions has precision 0 and a category without
+    positives is left out; CF1 is the harmonic mean of CP and CR.
 
     Returns:
         {"OP", "OR", "OF1", "CP", "CR", "CF1"}.
@@ -97,38 +111,45 @@ def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[NDArray, NDArray[np
     return scores, positive
 
 
-def _precision_at_ranks(scores: NDArray, positive: NDArray) -> tuple[Floats, NDArray]:
-    """Precision and number of hits at each distinct score, from the highest down."""
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    last_of_tie = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    hits = np.cumsum(positive[order])[last_of_tie]
-    return hits / (last_of_tie + 1), hits
+def _precisions(scores: NDArray, positive: NDArray[np.bool_]) -> list[Floats]:
+    """Per category, the precision at the rank of each positive, from the lowest score up."""
+    columns = zip(np.ascontiguousarray(scores.T), np.ascontiguousarray(positive.T), strict=True)
+    return [_precision_at_positives(*column) for column in columns]
 
 
-def _column_ap(scores: NDArray, positive: NDArray) -> float:
-    total = positive.sum()
-    if not total:
-        return np.nan
-    precision, hits = _precision_at_ranks(scores, positive)
-    return float(np.diff(hits, prepend=0) @ precision / total)
+def _precision_at_positives(scores: NDArray, positive: NDArray[np.bool_]) -> Floats:
+    """How many of the scores that reach a positive's are positives' themselves.
+
+    Only values are sorted, never their order (argsort), which NumPy does several times as fast,
+    and only the positives are looked up. Equal scores count as reached, so ties share a rank.
+    """
+    hits = np.sort(scores[positive])
+    reached = len(scores) - np.searchsorted(np.sort(scores), hits)
+    return (len(hits) - np.searchsorted(hits, hits)) / reached
 
 
-def _column_voc2012(scores: NDArray, positive: NDArray) -> float:
-    total = positive.sum()
-    if not total:
-        return np.nan
-    precision, hits = _precision_at_ranks(scores, positive)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.diff(hits, prepend=0) @ envelope / total)
+def _envelopes(precisions: list[Floats]) -> list[Floats]:
+    """The highest precision at the same or a higher recall: between positives it only falls."""
+    return [np.maximum.accumulate(precision) for precision in precisions]
+
+
+def _column_means(precisions: list[Floats]) -> Floats:
+    """(C,) means; NaN for a category without positives."""
+    return np.array([values.mean() if values.size else np.nan for values in precisions])
 
 
 def _among_top(scores: NDArray, k: int) -> NDArray[np.bool_]:
+    """Exactly the `k` highest of each row; of equal scores, those of the first columns."""
+    if k < 1:
+        raise ValueError(f"top_k is {k}; it must be at least 1, or None for no limit")
     if k >= scores.shape[1]:
         return np.ones(scores.shape, dtype=bool)
-    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    among = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(among, top, True, axis=1)
+    lowest = np.partition(scores, -k, axis=1)[:, -k, None]
+    among = scores >= lowest
+    crowded = np.flatnonzero(among.sum(axis=1) > k)
+    above, equal = scores[crowded] > lowest[crowded], scores[crowded] == lowest[crowded]
+    room = k - above.sum(axis=1, keepdims=True)
+    among[crowded] = above | (equal & (equal.cumsum(axis=1) <= room))
     return among
 
 

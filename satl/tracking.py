@@ -108,9 +108,14 @@ def _only_writer(tracking_uri: str) -> AbstractContextManager:
 
 
 def _open(tracking_uri: str) -> MlflowClient:
+    database = Path(tracking_uri.removeprefix(SQLITE))
+    new = tracking_uri.startswith(SQLITE) and not database.exists()
     try:
         client = MlflowClient(tracking_uri)
-        client.search_experiments(max_results=1)
+        found = client.search_experiments()
+        # A new store has an empty "Default", which only puzzles; in an older one it may be used.
+        if new and [experiment.name for experiment in found] == ["Default"]:
+            client.delete_experiment(found[0].experiment_id)
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(f"{tracking_uri}: cannot be used as MLflow store: {error}") from error
     return client
@@ -236,7 +241,7 @@ def _report_entry(experiment: Experiment, dataset: str, results: Path) -> list[E
     names = experiment.tables(dataset)
     tables = sorted(path for path in (results / "tables").glob("*.*") if path.stem in names)
     index = results / "figures" / "index.json"
-    figures = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
+    figures = json.loads(index.read_text(encoding="utf-8"))["figures"] if index.is_file() else []
     paths = [index.with_name(f["file"]) for f in figures if f["dataset"] == dataset]
     artifacts = [*((path, "tables") for path in tables), *((path, "figures") for path in paths)]
     if not artifacts:

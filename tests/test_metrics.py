@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from conftest import golden
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from satl import metrics
+from satl.records import METRIC_COLUMNS
 
 
 def test_golden_numbers_of_the_published_code():
@@ -25,6 +26,31 @@ def test_average_precision_agrees_with_scikit_learn(levels):
     targets[0] = True
     expected = [average_precision_score(t, s) for t, s in zip(targets.T, scores.T, strict=True)]
     assert metrics.average_precision(scores, targets) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [3, 10**6], ids=["many ties", "no ties"])
+def test_voc2012_is_the_area_under_the_envelope_of_the_whole_curve(levels):
+    rng = np.random.default_rng(levels)
+    scores, targets = rng.integers(0, levels, (300, 7)), rng.random((300, 7)) < 0.3
+    areas = []
+    for column in range(7):
+        precision, recall, _ = precision_recall_curve(targets[:, column], scores[:, column])
+        areas.append(-np.diff(recall) @ np.maximum.accumulate(precision)[:-1])
+    assert metrics.voc2012_map(scores, targets) == pytest.approx(np.mean(areas), abs=1e-12)
+
+
+def test_scores_that_differ_only_in_double_precision_are_no_tie():
+    scores = 1 + np.array([[3.0], [2.0], [1.0], [0.0]]) * 1e-12
+    assert len(np.unique(scores.astype(np.float32))) == 1
+    targets = np.array([[1], [-1], [1], [-1]])
+    assert metrics.average_precision(scores, targets) == pytest.approx([(1 + 2 / 3) / 2])
+
+
+def test_infinities_are_the_ends_and_both_zeros_are_equal():
+    scores = np.array([[np.inf, 0.0], [0.5, -0.0], [-np.inf, -1.0]])
+    targets = np.array([[1, 1], [-1, -1], [1, -1]])
+    found = metrics.average_precision(scores, targets)
+    assert found == pytest.approx([(1 + 2 / 3) / 2, 1 / 2])
 
 
 def test_the_order_of_images_does_not_matter_even_with_ties():
@@ -63,6 +89,29 @@ def test_top_k_keeps_the_k_highest_of_each_image():
     assert found["OR"] == 0
     found = metrics.precision_recall_f1(scores, np.array([[-1, -1, -1, 1]]), top_k=9)
     assert found["OR"] == 1
+
+
+def test_top_k_takes_the_first_of_equal_scores():
+    scores = np.array([[1.0, 2.0, 1.0, 1.0, 0.5], [3.0, 3.0, 3.0, 3.0, 3.0]])
+    for category, hit in enumerate([2, 2, 2, 0, 0]):
+        targets = -np.ones((2, 5))
+        targets[:, category] = 1
+        found = metrics.precision_recall_f1(scores, targets, top_k=3)
+        assert (found["OP"], found["OR"]) == (hit / 6, hit / 2)
+    with pytest.raises(ValueError, match="top_k is 0"):
+        metrics.precision_recall_f1(scores, targets, top_k=0)
+
+
+def test_all_metrics_are_the_columns_of_a_row():
+    rng = np.random.default_rng(0)
+    scores, targets = rng.normal(size=(60, 6)), rng.random((60, 6)) < 0.3
+    found = metrics.all_metrics(scores, targets)
+    assert tuple(found) == METRIC_COLUMNS
+    assert found["mAP"] == metrics.mean_ap(scores, targets)
+    assert found["mAP_voc2012"] == metrics.voc2012_map(scores, targets)
+    assert found["CF1"] == metrics.precision_recall_f1(scores, targets)["CF1"]
+    assert found["CF13"] == metrics.precision_recall_f1(scores, targets, top_k=3)["CF1"]
+    assert found["CF1"] != found["CF13"]
 
 
 def test_pseudo_label_quality_counts_unknown_entries_only():

@@ -48,9 +48,8 @@ def template(tmp_path_factory):
         (results / "tables" / name).write_text("a table")
     (results / "figures").mkdir()
     (results / "figures" / "glyphs-map.png").write_bytes(b"a figure")
-    write_json(
-        results / "figures" / "index.json", [{"file": "glyphs-map.png", "dataset": "glyphs"}]
-    )
+    figures = [{"file": "glyphs-map.png", "dataset": "glyphs"}]
+    write_json(results / "figures" / "index.json", {"figures": figures, "left_out": []})
     said = LogRecords()
     with said:
         counts = track(CONFIG, results, f"sqlite:///{folder}/mlflow.db")
@@ -84,6 +83,15 @@ def test_runs_hold_config_metrics_and_tags(store, template):
     assert run.data.metrics["CF1_best_on_test"] == metrics["selections"]["best_on_test"]["CF1"]
     assert run.data.tags["known_ratio"] == "0.10" and run.data.tags["run_folder"] == str(folder)
     assert run.info.end_time - run.info.start_time == 125_000
+
+
+def test_a_new_store_shows_no_empty_experiment_and_an_old_one_is_left_alone(store, template):
+    client, uri = store
+    assert [found.name for found in client.search_experiments()] == ["fake/glyphs"]
+    client.restore_experiment("0")
+    track(CONFIG, template / "fake", uri)
+    assert {found.name for found in client.search_experiments()} == {"fake/glyphs", "Default"}
+    client.delete_experiment("0")
 
 
 def test_metrics_by_epoch_are_steps(store):

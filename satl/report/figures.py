@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -32,25 +32,39 @@ class Plot:
     figure: Figure
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A figure that is not made, and why not."""
+
+    name: str
+    dataset: str
+    reason: str
+
+
 def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list[Path]:
     """Draw all figures of evaluated `runs` into `folder`, as PNG and PDF, and an index.json.
 
-    A figure that lacks its data is left out, and the log says why. index.json lists, for each
-    file, its title and the run folders (relative to results/NAME) and config hashes behind it.
-    The same run folders give the same bytes.
+    index.json lists under "figures", for each file, its title and the run folders (relative to
+    results/NAME) and config hashes behind it, and under "left_out" the figures that lack their
+    data, with the reason, which the log says too. The same run folders give the same bytes.
 
     Returns:
         The paths of all files written.
     """
-    index, paths = [], []
+    index: dict[str, list[dict]] = {"figures": [], "left_out": []}
+    paths = []
     looks = looks_of(list(experiment.methods))
     with house_style():
         for dataset in experiment.datasets:
             of_dataset = [run for run in runs if run.key.dataset == dataset]
             for plot in _plots(dataset, of_dataset, looks, experiment.tables(dataset)):
+                if isinstance(plot, LeftOut):
+                    log.info("%s: left out, as %s", plot.name, plot.reason)
+                    index["left_out"].append(asdict(plot))
+                    continue
                 footer = f"{experiment.name} · {plot.name} · commit {commits(plot.runs)}"
                 saved = save(plot.figure, folder / plot.name, footer)
-                index += [_entry(plot, path) for path in saved]
+                index["figures"] += [_entry(plot, path) for path in saved]
                 paths += saved
     write_json(folder / "index.json", index)
     return [*paths, folder / "index.json"]
@@ -58,10 +72,10 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
 
 def _plots(
     dataset: str, runs: list[Run], looks: Looks, tables: dict[str, list[str]]
-) -> Iterator[Plot]:
+) -> Iterator[Plot | LeftOut]:
     """The figures of one data set, one after the other; mAP as in its `tables`."""
     if not runs:
-        log.warning("%s: no figures, as no run is evaluated", dataset)
+        yield LeftOut(f"{dataset}-*", dataset, "no run is evaluated")
         return
     for name, methods in tables.items():
         shown = [run for run in runs if run.key.method in methods]
@@ -71,16 +85,16 @@ def _plots(
     yield from _pseudo_label_plot(dataset, runs, looks)
 
 
-def _map_plot(name: str, dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
+def _map_plot(name: str, dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot | LeftOut]:
     summary = summary_of(runs)
-    if summary["mAP"].isna().all():
-        log.warning("%s: left out, as no run has a mAP", name)
+    if summary.loc[summary["selection"] == "last", "mAP"].isna().all():
+        yield LeftOut(name, dataset, "no run has a mAP")
         return
     title = f"mAP on {dataset} by share of known labels, last epoch"
     yield Plot(name, dataset, title, runs, map_figure(summary, looks))
 
 
-def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot]:
+def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot | LeftOut]:
     """Thresholds and score distributions of one method, from its first seed."""
     method = runs[0].key.method
     names = [f"{dataset}-thresholds-{method}", f"{dataset}-score-distributions-{method}"]
@@ -89,7 +103,10 @@ def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot]:
     shown = [run for run in runs if run.key.known_ratio in ratios]
     thresholds = _stack({run.key.known_ratio: run.folder.thresholds() for run in shown})
     if not _vary_by_category(thresholds):
-        log.info("%s: left out, as thresholds do not vary by category", " and ".join(names))
+        common = f"the thresholds of {method} are the same for every category"
+        reason = common if len(_finite(thresholds)) else f"{method} has no thresholds"
+        for name in names:
+            yield LeftOut(name, dataset, reason)
         return
     histograms = _stack({run.key.known_ratio: run.folder.score_histogram() for run in shown})
     counts = positive_counts(histograms[histograms["known_ratio"] == ratios[0]])
@@ -104,11 +121,15 @@ def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot]:
 
 
 def _vary_by_category(thresholds: pd.DataFrame) -> bool:
-    finite = thresholds[thresholds["tau_pos"].abs() < float("inf")]
-    return bool((finite.groupby(["known_ratio", "epoch"])["tau_pos"].nunique() > 1).any())
+    by_epoch = _finite(thresholds).groupby(["known_ratio", "epoch"])["tau_pos"]
+    return bool((by_epoch.nunique() > 1).any())
 
 
-def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot]:
+def _finite(thresholds: pd.DataFrame) -> pd.DataFrame:
+    return thresholds[thresholds["tau_pos"].abs() < float("inf")]
+
+
+def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot | LeftOut]:
     """Quality of the pseudo-labels of all methods that make any."""
     name = f"{dataset}-pseudo-labels"
     ratios = lowest_middle_highest([run.key.known_ratio for run in runs])
@@ -117,7 +138,7 @@ def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[
     makers = {key.method for key, table in quality.items() if table.notna().any(axis=None)}
     shown = [run for run in shown if run.key.method in makers]
     if not shown:
-        log.info("%s: left out, as no method made pseudo-labels", name)
+        yield LeftOut(name, dataset, "no method made pseudo-labels")
         return
     rows = pd.concat([
         quality[run.key].reset_index().assign(

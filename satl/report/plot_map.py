@@ -1,13 +1,21 @@
-"""Figure: mAP against the share of known labels, one line a method."""
+"""Figure: mAP by the share of known labels, one line a method; of one share alone, one dot."""
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation, Transform
+from matplotlib.transforms import (
+    Affine2D,
+    ScaledTranslation,
+    Transform,
+    blended_transform_factory,
+)
 
-from satl.report.style import NARROW, Looks
+from satl.report.style import FAINT, INK, NARROW, Looks, percent
+
+LEAST_SPAN = 5.0  # per cent: on a shorter axis, noise would look like a difference
+KEY = (8, 30, 34)  # points right of the axes: where a line's sample starts, ends; its name
 
 
 def map_figure(summary: pd.DataFrame, looks: Looks) -> Figure:
@@ -18,11 +26,16 @@ def map_figure(summary: pd.DataFrame, looks: Looks) -> Figure:
         looks: how to draw each method, by name.
 
     Returns:
-        The mean over seeds a method, with a band of one standard deviation where there are
-        several, and the name of each method at the right end of its line.
+        The mean over seeds a method, with one standard deviation where there are several: lines
+        over the known ratios, named at their right end, or, where only one ratio has a mAP, a
+        dot a method, the highest on top.
     """
     rows = summary[summary["selection"] == "last"].dropna(subset="mAP")
-    rows = rows.assign(percent=100 * rows["known_ratio"])
+    draw = _lines if rows["known_ratio"].nunique() > 1 else _dots
+    return draw(rows.assign(percent=100 * rows["known_ratio"]), looks)
+
+
+def _lines(rows: pd.DataFrame, looks: Looks) -> Figure:
     figure = Figure(
         figsize=(NARROW, max(3.1, 0.17 * rows["method"].nunique() + 0.7)), layout="constrained"
     )
@@ -32,34 +45,75 @@ def map_figure(summary: pd.DataFrame, looks: Looks) -> Figure:
         sns.lineplot(of_method, x="percent", y="mAP", errorbar="sd", ax=axes, **look)
     axes.set(xlabel="known labels (%)", ylabel="mAP (%)", xticks=sorted(set(rows["percent"])))
     axes.margins(x=0.03)
+    axes.set_ylim(at_least(LEAST_SPAN, *axes.get_ylim()))
     sns.despine(ax=axes)
     _name_lines(axes, rows, looks)
     return figure
 
 
 def _name_lines(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
-    """Write each method's name right of the axes, at the height where its line ends."""
+    """Write a sample and the name of each line right of the axes, near where the line ends."""
     ends = rows.groupby(["method", "percent"])["mAP"].mean().reset_index("percent")
-    ends = ends.groupby("method").last().sort_values("mAP")
+    ends = ends.groupby("method").last().sort_values("mAP", kind="stable")
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
     room = axes.figure.get_figheight() - 0.7
     heights = spread(((ends["mAP"] - low) / (high - low)).to_numpy(), 0.15 / room)
+    beside = _beside(axes)
+    start, stop, name = KEY
     for (method, end), height in zip(ends.iterrows(), heights, strict=True):
         look = looks[str(method)]
         axes.annotate(
-            str(method), (end["percent"], end["mAP"]), (1, height), "data", _beside(axes, 17),
-            color=look["color"], va="center", fontsize=7.5, annotation_clip=False,
+            "", (end["percent"], end["mAP"]), (start, height), "data", beside,
+            annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": look["color"], "lw": 0.6, "alpha": 0.6,
-                        "shrinkA": 7, "shrinkB": 3, "relpos": (0, 0.5)},
+                        "shrinkA": 0, "shrinkB": 3},
         )  # fmt: skip
-        marker = {key: value for key, value in look.items() if key != "linestyle"}
-        axes.plot(1, height, transform=_beside(axes, 11), clip_on=False, **marker)
+        axes.plot(
+            [start, (start + stop) / 2, stop], [height] * 3, transform=beside, clip_on=False,
+            markevery=[1], **look,
+        )  # fmt: skip
+        axes.annotate(
+            str(method), (name, height), xycoords=beside, color=look["color"], va="center",
+            fontsize=7.5, annotation_clip=False,
+        )  # fmt: skip
 
 
-def _beside(axes: Axes, points: float) -> Transform:
-    """Fractions of the axes, moved right by `points`."""
-    return axes.transAxes + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+def _beside(axes: Axes) -> Transform:
+    """Points right of the axes, and fractions of their height."""
+    points = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans
+    across = points + ScaledTranslation(1, 0, axes.transAxes)
+    return blended_transform_factory(across, axes.transAxes)
+
+
+def _dots(rows: pd.DataFrame, looks: Looks) -> Figure:
+    """Named at the left, with the mean at the right; bars are one standard deviation."""
+    over_seeds = rows.groupby("method", sort=False)["mAP"].agg(["mean", "std"])
+    over_seeds = over_seeds.sort_values("mean", ascending=False, kind="stable")
+    figure = Figure(figsize=(NARROW, 0.22 * len(over_seeds) + 0.75), layout="constrained")
+    axes = figure.subplots()
+    for place, (method, (mean, std)) in enumerate(over_seeds.iterrows()):
+        look = looks[str(method)]
+        deviation = None if np.isnan(std) else std
+        axes.errorbar(mean, place, xerr=deviation, capsize=0, ms=6, **look)
+        axes.annotate(
+            f"{mean:.1f}" + ("" if deviation is None else f" ± {std:.1f}"), (1, place),
+            (6, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=7.5,
+            color=INK, annotation_clip=False,
+        )  # fmt: skip
+    axes.set_xlim(at_least(LEAST_SPAN, *axes.get_xlim()))
+    axes.set_ylim(len(over_seeds) - 0.4, -0.6)
+    axes.set_yticks(range(len(over_seeds)), list(over_seeds.index))
+    axes.tick_params(axis="y", left=False)
+    axes.set_xlabel(f"mAP (%) at {percent(rows['known_ratio'].iloc[0])} labels")
+    axes.grid(axis="y", color=FAINT, alpha=0.3, ls=(0, (1, 3)))
+    sns.despine(ax=axes, left=True)
+    return figure
+
+
+def at_least(span: float, low: float, high: float) -> tuple[float, float]:
+    """Widen `low` to `high` about their middle until they are `span` apart."""
+    short = max(0.0, span - (high - low)) / 2
+    return low - short, high + short
 
 
 def spread(heights: np.ndarray, gap: float) -> np.ndarray:

@@ -46,7 +46,8 @@ def score_figure(histograms: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
     for axes in panels[:-1].flat:
         axes.tick_params(bottom=False)
     for axes, category in zip(panels[:, 0], categories, strict=True):
-        label = f"{category}\n{counts[category]} positives"
+        kind = "positive" if counts[category] == 1 else "positives"
+        label = f"{category}\n{counts[category]} {kind}"
         axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
     legend_below(figure, _key(), "each distribution scaled to its own peak")
     return figure

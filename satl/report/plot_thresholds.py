@@ -54,9 +54,13 @@ def _draw(axes: Axes, rows: pd.DataFrame, side: str, named: dict[str, str]) -> N
     without = int(by_epoch.iloc[-1].isna().sum())
     if without:
         axes.text(
-            0.98, 0.97, f"{without} of {by_epoch.shape[1]} without at the end",
+            0.98, 0.97, f"no threshold at the end:\n{_categories(without, by_epoch.shape[1])}",
             transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=FAINT,
         )  # fmt: skip
+
+
+def _categories(without: int, total: int) -> str:
+    return f"{without} of {total} " + ("category" if total == 1 else "categories")
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:

@@ -22,12 +22,14 @@ FOOTER_HEIGHT = 0.16  # inches
 DPI = 150
 INK, FAINT = "#22272e", "#7a838f"
 # seaborn's palette for colour-blind readers, less pink and yellow: too pale for lines and names.
-COLOURS = [
+# Nine to be seen at once, then darker ones that differ from them, and are dashed, to be sure.
+_FIRST = [
     *(c for i, c in enumerate(sns.color_palette("colorblind")) if i not in (6, 8)),
     "#3b2a6e",
 ]
+COLOURS = [*_FIRST, "#a3123a", "#77820c", "#00626e", "#22272e", "#b23fd0"]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)))
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 METADATA = {
     "png": {"Software": "satl-bench"},
     "pdf": {"Creator": "satl-bench", "Producer": "satl-bench", "CreationDate": None},
@@ -56,17 +58,22 @@ def house_style() -> Iterator[None]:
 
 
 def looks_of(names: Sequence[str]) -> Looks:
-    """A look for each of `names`, distinct for up to ninety: colour, marker, then dashes."""
-    return {
-        name: {
-            "color": COLOURS[i % len(COLOURS)],
+    """A look for each of `names`: fourteen differ in colour, up to forty-two in colour or dashes.
+
+    Neighbours differ in their marker as well.
+    """
+    looks = {}
+    for i, name in enumerate(names):
+        lap, place = divmod(i, len(COLOURS))
+        dashes = lap + 1 if lap else int(place >= len(_FIRST))
+        looks[name] = {
+            "color": COLOURS[place],
             "marker": MARKERS[i % len(MARKERS)],
-            "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
+            "linestyle": DASHES[dashes % len(DASHES)],
             "markeredgecolor": "white",
             "markeredgewidth": 0.6,
         }
-        for i, name in enumerate(names)
-    }
+    return looks
 
 
 def percent(ratio: float) -> str:

@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One method: a cell a known ratio, then the average; `note` numbers its footnote."""
+    """One method: a cell a column of its table; `note` numbers its footnote."""
 
     method: str
     cells: tuple[Cell, ...]
@@ -59,7 +59,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """What each format shows of one data set; `columns` are known ratios, then the average.
+    """What each format shows of one data set.
+
+    `columns` are the known ratios, and, where there are several, their average.
 
     `name` is that of its files: the data set's, or DATASET-ABLATION.
     """
@@ -89,7 +91,8 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
     Raises:
         UserError: the data set's `published` file is missing or lacks a column.
     """
-    columns = (*map(ratio_name, experiment.known_ratios), AVERAGE)
+    ratios = tuple(map(ratio_name, experiment.known_ratios))
+    columns = (*ratios, AVERAGE) if len(ratios) > 1 else ratios
     tables = []
     for name, methods in experiment.tables(dataset).items():
         shown = [run for run in runs if run.key.method in methods]
@@ -128,10 +131,12 @@ def _block(
 
 
 def _cells(experiment: Experiment, rows: pd.DataFrame) -> list[Cell]:
-    """Mean and deviation over seeds of one method: a cell a known ratio, then the average."""
+    """Mean and deviation over seeds of one method: a cell a column."""
     by_seed = rows.pivot(index="seed", columns="known_ratio", values="mAP")
     by_seed = by_seed.reindex(columns=experiment.known_ratios)
     cells = [_over_seeds(by_seed[ratio]) for ratio in experiment.known_ratios]
+    if len(cells) == 1:
+        return cells
     average = _over_seeds(by_seed.mean(axis="columns", skipna=False))
     mean = pd.Series([cell.mean for cell in cells]).mean(skipna=False)
     return [*cells, Cell(mean, average.std, average.runs)]
@@ -151,11 +156,12 @@ def _read_published(path: Path) -> pd.DataFrame:
 
 def _published_block(quoted: pd.DataFrame, columns: tuple[str, ...], first_note: int) -> Block:
     """Rows as quoted; the stated average only beside all the ratios that it is made of."""
-    ratios = list(columns[:-1])
     cells = quoted.reindex(columns=list(columns)).astype(float)
-    shows_all = set(quoted.columns) - {"method", "source", AVERAGE} <= set(ratios)
-    mean = cells[ratios].mean(axis="columns", skipna=False)
-    cells[AVERAGE] = cells[AVERAGE].fillna(mean) if shows_all else mean
+    if AVERAGE in columns:
+        ratios = list(columns[:-1])
+        shows_all = set(quoted.columns) - {"method", "source", AVERAGE} <= set(ratios)
+        mean = cells[ratios].mean(axis="columns", skipna=False)
+        cells[AVERAGE] = cells[AVERAGE].fillna(mean) if shows_all else mean
     sources = list(dict.fromkeys(quoted["source"]))
     rows = [
         Row(method, tuple(map(Cell, values)), source, first_note + sources.index(source))
@@ -204,9 +210,11 @@ def _notes(
     if without:
         notes.append(f"No positive test image, so left out of the mean: {', '.join(without)}.")
     if missing:
+        several = len(experiment.known_ratios) > 1
+        incomplete = ", and no average is made of an incomplete row" if several else ""
         notes.append(
             f"{missing} of {expected} runs are missing (not evaluated, or without a mAP); "
-            f"the others are averaged, and no average is made of an incomplete row."
+            f"means are of the others{incomplete}."
         )
     notes.append(f"Config {experiment.name}; commit {commits(runs)}.")
     return notes

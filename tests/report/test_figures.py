@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from satl.errors import UserError
 from satl.records import RunFolder, run_keys
 from satl.report import write_report
 from satl.report.figures import write_figures
-from satl.report.plot_map import spread
+from satl.report.plot_map import map_figure, spread
+from satl.report.plot_scores import score_figure
 from satl.report.plot_thresholds import threshold_figure
 from satl.report.runs import evaluated_runs
 from satl.report.style import looks_of, lowest_middle_highest
@@ -71,7 +73,7 @@ def test_an_ablation_has_its_own_table_and_map_figure(tmp_path):
         for suffix in ("md", "tex", "csv", "html")
     }
     index = json.loads((tmp_path / "figures" / "index.json").read_text())
-    shown = {e["file"]: [Path(r["folder"]).parts[2] for r in e["runs"]] for e in index}
+    shown = {e["file"]: [Path(r["folder"]).parts[2] for r in e["runs"]] for e in index["figures"]}
     assert shown["glyphs-map-by-known-ratio.png"] == ["partial_bce", "fixed_threshold"]
     assert shown["glyphs-parts-map-by-known-ratio.png"] == ["partial_bce", "bare"]
 
@@ -89,6 +91,7 @@ def test_files_carry_no_date(reported):
 
 def test_every_figure_leads_to_its_run_folders(reported):
     index = json.loads((reported[0] / "figures" / "index.json").read_text())
+    index = index["figures"]
     assert {entry["file"] for entry in index} == {f"{s}.{x}" for s in STEMS for x in ("png", "pdf")}
     for entry in index:
         assert entry["dataset"] == "glyphs" and "glyphs" in entry["title"] and entry["runs"]
@@ -105,7 +108,7 @@ def test_no_evaluated_run_is_an_error(tmp_path):
         write_report(CONFIG, tmp_path)
 
 
-def test_what_is_left_out_is_logged(tmp_path, caplog):
+def test_what_is_left_out_is_logged_and_listed_with_the_reason(tmp_path, caplog):
     plain = experiment(methods={"partial_bce": {}}, known_ratios=[0.1])
     write_runs(plain, tmp_path)
     with caplog.at_level(logging.INFO, logger="satl.report"):
@@ -113,6 +116,77 @@ def test_what_is_left_out_is_logged(tmp_path, caplog):
     assert "glyphs-thresholds-partial_bce" in caplog.text
     assert "glyphs-pseudo-labels: left out" in caplog.text
     assert len(list((tmp_path / "figures").glob("*.png"))) == 1
+    left_out = json.loads((tmp_path / "figures" / "index.json").read_text())["left_out"]
+    reason = "partial_bce has no thresholds"
+    assert {entry["name"]: entry["reason"] for entry in left_out} == {
+        "glyphs-thresholds-partial_bce": reason,
+        "glyphs-score-distributions-partial_bce": reason,
+        "glyphs-pseudo-labels": "no method made pseudo-labels",
+    }
+
+
+def test_thresholds_that_no_category_has_its_own_of_are_said_to_be_the_same(tmp_path):
+    fixed = experiment(methods={"fixed_threshold": {}}, known_ratios=[0.1])
+    write_runs(fixed, tmp_path)
+    write_figures(fixed, evaluated_runs(fixed, tmp_path), tmp_path / "figures")
+    left_out = json.loads((tmp_path / "figures" / "index.json").read_text())["left_out"]
+    assert left_out[0] == {
+        "name": "glyphs-thresholds-fixed_threshold",
+        "dataset": "glyphs",
+        "reason": "the thresholds of fixed_threshold are the same for every category",
+    }
+
+
+def summary(values):
+    """Rows of a summary: {(method, known ratio): mAP of each seed}."""
+    return pd.DataFrame([
+        {"method": method, "known_ratio": ratio, "seed": seed, "selection": "last", "mAP": value}
+        for (method, ratio), seeds in values.items()
+        for seed, value in enumerate(seeds)
+    ])  # fmt: skip
+
+
+def test_one_known_ratio_is_a_dot_a_method_with_the_best_on_top():
+    rows = summary({("low", 0.1): [60.0], ("high", 0.1): [70.0, 72.0], ("high", 0.5): [np.nan]})
+    axes = map_figure(rows, looks_of(["low", "high"])).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["high", "low"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first is on top"
+    assert [text.get_text() for text in axes.texts] == ["71.0 ± 1.4", "60.0"]
+    assert axes.get_xlabel() == "mAP (%) at 10 % known labels"
+
+
+@pytest.mark.parametrize("ratios", [(0.1,), (0.1, 0.5)])
+def test_the_axis_of_nearly_equal_values_has_a_least_span(ratios):
+    close = {(name, ratio): [v] for name, v in (("a", 70.0), ("b", 70.2)) for ratio in ratios}
+    for rows, spans in ((close, (5, 5)), (close | {("a", ratios[0]): [40.0]}, (30, 35))):
+        axes = map_figure(summary(rows), looks_of(["a", "b"])).axes[0]
+        low, high = axes.get_xlim() if len(ratios) == 1 else axes.get_ylim()
+        assert spans[0] - 1e-9 <= high - low <= spans[1] + 1e-9
+        assert low < 70 < 70.2 < high
+
+
+def test_names_beside_the_lines_are_those_of_the_methods_from_the_highest_down():
+    ends = {"a": 50.0, "b": 70.0, "c": 69.9}
+    rows = summary({(m, r): [v - 20 + 40 * r] for m, v in ends.items() for r in (0.1, 0.5)})
+    axes = map_figure(rows, looks_of(list(ends))).axes[0]
+    named = sorted((t.xyann[1], t.get_text()) for t in axes.texts if t.get_text())
+    assert [name for _, name in named] == ["a", "c", "b"]
+    assert np.diff([height for height, _ in named]).min() > 0.05
+
+
+def test_positives_of_one_are_singular():
+    kinds = {"known_positive": [1, 0], "hidden_positive": [0, 2], "known_negative": [9, 9]}
+    kinds["hidden_negative"] = [9, 9]
+    bins = pd.DataFrame([
+        {"category": "ab"[i], "label": kind, "left": b, "right": b + 1, "count": count[i] * (b < 1),
+         "known_ratio": 0.1}
+        for kind, count in kinds.items() for i in range(2) for b in range(4)
+    ])  # fmt: skip
+    taus = pd.DataFrame(
+        {"category": ["a", "b"], "tau_pos": 1.0, "tau_neg": 0.0, "known_ratio": 0.1}
+    )
+    labels = [axes.get_ylabel() for axes in score_figure(bins, taus).axes]
+    assert labels == ["b\n2 positives", "a\n1 positive"]
 
 
 def test_data_at_the_edge_are_drawn(tmp_path):
@@ -144,12 +218,18 @@ def test_few_categories_with_a_threshold(finite):
     figure = threshold_figure(table, pd.Series({"a": 9, "b": 5, "c": 1}))
     named = [text.get_text() for text in figure.legends[0].get_texts()][2:]
     assert len(figure.axes) == 1
+    said = [text.get_text() for text in figure.axes[0].texts]
+    without = f"no threshold at the end:\n{3 - finite} of 3 categories"
+    assert said == [without]
     assert [name[0] for name in named] == {0: [], 1: ["a"], 2: ["a", "b"]}[finite]
 
 
 def test_looks_are_distinct():
-    looks = looks_of([f"method {i}" for i in range(20)])
-    assert len({(str(v["color"]), v["marker"], str(v["linestyle"])) for v in looks.values()}) == 20
+    looks = list(looks_of([f"method {i}" for i in range(42)]).values())
+    assert len({str(look["color"]) for look in looks[:14]}) == 14
+    assert len({(str(look["color"]), str(look["linestyle"])) for look in looks}) == 42
+    for look, following in pairwise(looks):
+        assert look["marker"] != following["marker"]
 
 
 def test_spread_keeps_order_gap_and_place():

@@ -59,6 +59,21 @@ def test_mean_and_deviation_over_seeds():
     assert "standard deviation over the seeds 0, 1" in table.notes[0]
 
 
+@pytest.fixture
+def one_ratio(published):
+    return config(known_ratios=[0.1], datasets=published)
+
+
+def test_one_known_ratio_has_no_average(one_ratio):
+    table = result_table(one_ratio, "glyphs", [run("satl", 0.1, 7.0)])
+    assert table.headings == ("10 %",)
+    texts = [[cell.text for cell in row.cells] for block in table.blocks for row in block.rows]
+    assert texts == [["7.0"], ["–"], ["–"]] * 2 + [["60.0"], ["–"]]
+    for text in (markdown(table), latex(table), csv(table)):
+        assert ",average" not in text and "| average" not in text and "& average" not in text
+    assert not any("no average" in note for note in table.notes)
+
+
 def test_selections_are_separate_blocks():
     table = result_table(config(), "glyphs", [run("satl", 0.1, 50.0, best=55.0)])
     assert [block.title for block in table.blocks] == ["last epoch", "best on test"]
