@@ -59,7 +59,7 @@ def test_the_resolved_config_reads_back():
         ({"methods": ["satl"]}, r"methods: must be a mapping"),
         (
             {"datasets": {"d": {"format": "voc"}}},
-            r"datasets\.d: format 'voc' is none of coco, glyphs",
+            r"datasets\.d: format 'voc' is none of coco, vg, glyphs",
         ),
         ({"datasets": {"d": {"format": "coco"}}}, r"datasets\.d\.train: field required"),
         (
@@ -79,7 +79,7 @@ def test_the_resolved_config_reads_back():
         ({"seeds": [-1]}, r"seeds"),
         ({"model": {"weights": "imagnet"}}, r"weights 'imagnet' \(did you mean 'imagenet'\?\)"),
         ({"model": {"backbone": "tiny"}}, r"no ImageNet weights for backbone 'tiny'"),
-        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing \(coco or glyphs\)"),
+        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing \(coco or vg or glyphs\)"),
         ({"colour": 1}, r"colour: unknown key"),
     ],
 )
