@@ -55,7 +55,7 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    commands = "glyphs table split backbone train evaluate report track schema"
+    commands = "glyphs table split vg-names vg-table backbone train evaluate report track schema"
     for command in commands.split():
         assert f"\n    {command} " in text
 

@@ -25,6 +25,12 @@ def schema():
     return jsonschema.Draft202012Validator(experiment_schema())
 
 
+VG = {
+    "format": "vg", "images": ["a", "b"], "objects": "o.json", "train_list": "train.txt",
+    "test_list": "test.txt", "index": "i.json",
+}  # fmt: skip
+
+
 def changed(**changes):
     return {**MINIMAL, **changes}
 
@@ -59,7 +65,7 @@ def test_the_resolved_config_reads_back():
         ({"methods": ["satl"]}, r"methods: must be a mapping"),
         (
             {"datasets": {"d": {"format": "voc"}}},
-            r"datasets\.d: format 'voc' is none of coco, glyphs",
+            r"datasets\.d: format 'voc' is none of coco, vg, glyphs",
         ),
         ({"datasets": {"d": {"format": "coco"}}}, r"datasets\.d\.train: field required"),
         (
@@ -79,7 +85,7 @@ def test_the_resolved_config_reads_back():
         ({"seeds": [-1]}, r"seeds"),
         ({"model": {"weights": "imagnet"}}, r"weights 'imagnet' \(did you mean 'imagenet'\?\)"),
         ({"model": {"backbone": "tiny"}}, r"no ImageNet weights for backbone 'tiny'"),
-        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing \(coco or glyphs\)"),
+        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing \(coco or vg or glyphs\)"),
         ({"colour": 1}, r"colour: unknown key"),
     ],
 )
@@ -111,6 +117,31 @@ def test_numbers_without_a_point_are_numbers():
     experiment = parse(changed(training={"learning_rate": "1e-3"}, methods=methods), "x")
     assert experiment.training.learning_rate == 1e-3
     assert experiment.methods["satl"].options == {"ranking_weight": 0.1}
+
+
+def test_visual_genome_and_its_names_by_hand(schema):
+    content = changed(datasets={"d": {**VG, "names": {17: "tv"}}})
+    schema.validate(content)
+    dataset = parse(content, "x").datasets["d"]
+    assert (dataset.categories, dataset.unannotated, dataset.names) == (200, "keep", {17: "tv"})
+    assert parse(parse(content, "x").source(), "x") == parse(content, "x")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": []}, r"datasets\.d\.images: list should have at least 1"),
+        ({"images": ["a", "b", "a/"]}, r"datasets\.d\.images: names a folder twice"),
+        ({"categories": 0}, r"datasets\.d\.categories: .*\(found 0\)"),
+        ({"names": {-1: "tv"}}, r"datasets\.d\.names\.-1"),
+        ({"expected_images": {"train": 0}}, r"datasets\.d\.expected_images\.train: .*\(found 0\)"),
+        ({"crowds": "drop"}, r"datasets\.d\.crowds: unknown key"),
+        ({"trainlist": "x"}, r"trainlist: unknown key \(did you mean 'train_list'\?\)"),
+    ],
+)
+def test_what_is_wrong_with_visual_genome_is_named(change, message):
+    with pytest.raises(UserError, match=message):
+        parse(changed(datasets={"d": {**VG, **change}}), "x")
 
 
 def test_missing_and_malformed_files_are_named(tmp_path):

@@ -11,10 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import write_coco
+from make_vg import NAMES, vg_config, write_vg
+
+from satl.data.table import LabelTable
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
@@ -252,6 +256,35 @@ def test_coco_files_of_the_user(tree):
     done = snakemake(tree, config="own.yaml")
     assert done.returncode == 0, output(done)
     assert "fixed_threshold" in (tree / "results/own/summary.csv").read_text()
+
+
+def test_visual_genome_to_its_splits(tree):
+    """Beside drawn data; first with two indices of one name, then with a name by hand."""
+    section = vg_config(write_vg(tree / "vg images"))
+    index = tree / "vg images/index.json"
+    labels = json.loads(index.read_text())
+    index.write_text(json.dumps({k: v + [4] * (0 in v) for k, v in labels.items()}))
+    datasets = {"vg.200": {**section, "categories": 5}, **TINY["datasets"]}
+    write_config(tree, "vg.yaml", name="vg", datasets=datasets, known_ratios=[0.5])
+    done = snakemake(tree, "--until", "split", config="vg.yaml")
+    assert done.returncode != 0
+    assert "'man' is also the name of index 4" in output(done)
+
+    datasets["vg.200"]["names"] = {4: "it's a man"}
+    write_config(tree, "vg.yaml", name="vg", datasets=datasets, known_ratios=[0.5])
+    jobs = planned(tree, "--until", "split", config="vg.yaml")
+    assert {"vg_names", "vg_table", "split"} <= jobs.keys()
+    files = ("train.npz", "test.npz", "known-0.50/seed-0.npz")
+    paths = [Path("results/vg/data/vg.200", name) for name in files]
+    targets = ["--printshellcmds", *map(str, paths)]  # a flag ends the list of --configfile
+    done = snakemake(tree, *targets, config="vg.yaml")
+    assert done.returncode == 0, output(done)
+    train, test, observed = (LabelTable.load(tree / path) for path in paths)
+    assert train.categories == test.categories == (*NAMES, "it's a man")
+    assert np.array_equal(train.labels[:, 4], train.labels[:, 0])
+    known = observed.labels != 0
+    assert np.array_equal(observed.labels[known], train.labels[known])
+    assert "Nothing to be done" in output(snakemake(tree, *targets, config="vg.yaml"))
 
 
 # The last one: it changes the results that the others look at.

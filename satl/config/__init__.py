@@ -1,6 +1,6 @@
 """The experiment file (YAML), as a strict schema. Imports no torch: the workflow reads it too."""
 
-from satl.config.datasets import CocoDataset, CocoSplit, Dataset, GlyphsDataset
+from satl.config.datasets import CocoDataset, CocoSplit, Dataset, GlyphsDataset, VgDataset
 from satl.config.experiment import (
     Experiment,
     MethodEntry,
@@ -14,5 +14,5 @@ from satl.config.training import Model, Pretraining, Training
 
 __all__ = [
     "CocoDataset", "CocoSplit", "Dataset", "Experiment", "GlyphsDataset", "MethodEntry", "Model",
-    "Pretraining", "Strict", "Training", "load", "parse", "ratio_name", "read_options",
+    "Pretraining", "Strict", "Training", "VgDataset", "load", "parse", "ratio_name", "read_options",
 ]  # fmt: skip

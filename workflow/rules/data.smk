@@ -1,8 +1,16 @@
 # From images and annotations to label tables and partial-label splits.
+import re
 
 
 def dataset_of(wildcards):
     return EXPERIMENT.datasets[wildcards.dataset]
+
+
+def of_format(*formats):
+    """Pattern of the names of data sets of these formats, for wildcard_constraints."""
+    datasets = EXPERIMENT.datasets.items()
+    names = [re.escape(name) for name, dataset in datasets if dataset.format in formats]
+    return "|".join(names) or "(?!)"  # without any, matches nothing
 
 
 def is_drawn(wildcards):
@@ -64,6 +72,8 @@ rule table:
         crowds=lambda wildcards: dataset_of(wildcards).crowds,
         expected=count_option,
         code=code_hash("satl.data.coco"),
+    wildcard_constraints:
+        dataset=of_format("coco", "glyphs"),
     log:
         f"{RESULTS}/logs/table/{{dataset}}-{{part}}.log",
     conda:
