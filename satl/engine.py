@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from satl.config import read_options
+from satl.config import Training, read_options
 from satl.data.table import check_same_categories
 from satl.data.words import word_vectors
 from satl.errors import UserError
@@ -68,7 +68,7 @@ def train(shared: Shared, runs: Sequence[RunSpec], finished: Path | None = None)
     seed = _common_seed(runs)
     for run in runs:
         check_same_categories(run.observed, shared.test)
-    _prepare_torch(shared)
+    prepare_torch(shared.training, shared.device)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     jobs = [_resolve(run, shared) for run in runs]
     jobs = [job for job in jobs if not take_over(job.run, job.identity, finished)]
@@ -76,7 +76,14 @@ def train(shared: Shared, runs: Sequence[RunSpec], finished: Path | None = None)
         return
     with stop_requests() as stop:
         backbone = build_backbone(shared.model.backbone, load_weights(shared.weights))
-        lanes = [_lane(job, shared, backbone, seed) for job in jobs]
+        lanes = [
+            _resumed(
+                build_lane(
+                    job.run, job.options, shared, backbone, seed, shared.checkpoints / job.identity
+                )
+            )
+            for job in jobs
+        ]
         trainer = Trainer(shared, backbone, lanes, runs[0].observed, seed)
         trainer.run(stop)
         for job, lane in zip(jobs, lanes, strict=True):
@@ -103,13 +110,14 @@ def _common_seed(runs: Sequence[RunSpec]) -> int:
     return seeds.pop()
 
 
-def _prepare_torch(shared: Shared) -> None:
-    if shared.device.type == "cpu":
-        torch.set_num_threads(shared.training.threads)
+def prepare_torch(training: Training, device: torch.device) -> None:
+    """Threads and determinism on the CPU, number formats on a GPU."""
+    if device.type == "cpu":
+        torch.set_num_threads(training.threads)
         torch.use_deterministic_algorithms(True)
         # A debugging aid that comes with it and costs a tenth of the time.
         torch.utils.deterministic.fill_uninitialized_memory = False
-    elif shared.training.precision == "bf16":
+    elif training.precision == "bf16":
         torch.set_float32_matmul_precision("high")
 
 
@@ -121,17 +129,26 @@ def _resolve(run: RunSpec, shared: Shared) -> _Job:
     return _Job(run, options, config, run_identity(run, shared, config))
 
 
-def _lane(job: _Job, shared: Shared, backbone: Backbone, seed: int) -> Lane:
-    run, training = job.run, shared.training
-    categories = run.observed.categories
+def build_lane(
+    run: RunSpec, options: Any, shared: Shared, backbone: Backbone, seed: int, checkpoint: Path
+) -> Lane:
+    """The lane of a run at its start, whatever was built before it.
+
+    Args:
+        run, shared: what is to be trained.
+        options: of the run's method, checked.
+        backbone: that the trained part starts from.
+        seed: of the weights.
+        checkpoint: folder of its checkpoints.
+    """
+    training, categories = shared.training, run.observed.categories
     steps = len(epoch_order(training, len(run.observed.file_names), seed, epoch=0))
     context = Context(categories, training.epochs, steps, torch.from_numpy(run.observed.labels))
     words = word_vectors(categories, shared.model.word_vectors)
-    # Every method starts from the same weights, whatever was built before it.
     torch.manual_seed(derive_seed(seed, "model"))
-    method = method_class(run.method)(job.options, context)
+    method = method_class(run.method)(options, context)
     model = method.build_model(backbone, torch.from_numpy(words), shared.model)
-    lane = Lane(
+    return Lane(
         run.title,
         run.observed,
         model.to(shared.device, memory_format=torch.channels_last),
@@ -139,10 +156,13 @@ def _lane(job: _Job, shared: Shared, backbone: Backbone, seed: int) -> Lane:
         training,
         steps,
         seed,
-        shared.checkpoints / job.identity,
+        checkpoint,
         shared.device,
     )
+
+
+def _resumed(lane: Lane) -> Lane:
     lane.resume()
     if lane.epoch or lane.step:
-        tqdm.write(f"{run.title}: goes on after epoch {lane.epoch}, step {lane.step}")
+        tqdm.write(f"{lane.name}: goes on after epoch {lane.epoch}, step {lane.step}")
     return lane

@@ -3,8 +3,12 @@
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from satl.codehash import ROOT
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pandas", "pycocotools")
 
@@ -36,3 +40,10 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def device_name(device: "torch.device") -> str:
+    """The GPU's model, or `cpu`."""
+    import torch  # not at the top: tracking and reports read versions without it
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

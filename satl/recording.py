@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from satl import provenance
 from satl.codehash import training_code
@@ -75,7 +74,7 @@ def write_run_folder(
         {
             "commit": provenance.commit(),
             "versions": provenance.versions(),
-            "device": _device_name(shared.device),
+            "device": provenance.device_name(shared.device),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1),
             "config_hash": digest(config),
@@ -107,7 +106,3 @@ def take_over(run: RunSpec, identity: str, finished: Path | None) -> bool:
     link_files(found, run.folder, TRAIN_FILES)
     print(f"{run.title}: taken over from {found}, where it has been trained before")
     return True
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

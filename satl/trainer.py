@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from satl.config import Training
@@ -138,11 +138,8 @@ class Trainer:
         if stop.signal is not None:
             raise Stopped(stop.signal)
 
-    @torch.no_grad()
     def _maps(self, images: Tensor) -> Tensor:
-        images = normalise(images).contiguous(memory_format=torch.channels_last)
-        with autocast(self.device, self.training.precision):
-            return self.frozen(images)
+        return frozen_maps(self.frozen, images, self.training.precision)
 
     def _predict(self, lanes: list[Lane], stop: StopRequest) -> list[np.ndarray]:
         parts: list[list[Tensor]] = [[] for _ in lanes]
@@ -169,6 +166,14 @@ class Trainer:
             yield maps
         if count <= KEPT_MAPS_BYTES:
             self.kept_maps = kept
+
+
+@torch.no_grad()
+def frozen_maps(frozen: nn.Module, images: Tensor, precision: str) -> Tensor:
+    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) maps of the frozen stages."""
+    images = normalise(images).contiguous(memory_format=torch.channels_last)
+    with autocast(images.device, precision):
+        return frozen(images)
 
 
 def epoch_order(training: Training, images: int, seed: int, epoch: int) -> list[list[int]]:

@@ -30,9 +30,11 @@ LEVELS = [
     {"satl.models", "satl.evaluate", "satl.report", "satl.tracking"},
     {"satl.methods", "satl.pretrain"},
     {"baselines"},
+    {"satl.sizes"},
     {"satl.jobs", "satl.lane", "satl.recording", "satl.schema"},
     {"satl.trainer"},
     {"satl.engine"},
+    {"satl.estimate"},
     {"satl.cli", "satl.__main__"},
 ]
 

@@ -1,0 +1,74 @@
+"""`satl estimate`: runs, disk and hours of an experiment, before anything is downloaded."""
+
+import argparse
+from pathlib import Path
+
+from satl.cli.options import add_command, device_option
+
+GIGABYTE = 10**9
+
+
+def _estimate(commands) -> None:
+    text = "tell runs, images, disk and training time of an experiment before it is started"
+    parser = add_command(commands, "estimate", _run_estimate, text)
+    parser.add_argument(
+        "--configfile", "--config", type=Path, required=True, metavar="FILE", dest="config",
+        help="the experiment file (YAML)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="to measure for, on this machine (120)"
+    )
+    device_option(parser)
+
+
+def _run_estimate(args: argparse.Namespace) -> None:
+    from satl.config import load
+    from satl.engine import choose_device
+    from satl.estimate import measure, training_hours
+    from satl.provenance import device_name
+    from satl.sizes import dataset_sizes
+
+    experiment = load(args.config)
+    sizes = dataset_sizes(experiment)
+    device = choose_device(args.device or experiment.device)
+    _print_extent(experiment, sizes)
+    print(f"measuring for about {args.seconds:.0f} seconds on {device_name(device)} …", flush=True)
+    costs = measure(experiment, sizes, device, args.seconds)
+    for dataset, cost in costs.items():
+        print(f"\n{dataset}: milliseconds of a batch of {experiment.training.batch_size}")
+        print(f"  {'images and frozen stages':28}{1000 * cost.shared.train:10.1f}")
+        for name, method in cost.methods.items():
+            print(f"  {name:28}{1000 * method.train:10.1f}")
+    together, alone = training_hours(experiment, sizes, costs)
+    print(f"\ntraining: {together:,.1f} hours of this device with lanes: {experiment.lanes}")
+    if experiment.lanes > 1:
+        print(f"          {alone:,.1f} hours with lanes: 1")
+    print("Reading images is not in it: image_cache: disk, or enough workers, should keep up.")
+
+
+def _print_extent(experiment, sizes) -> None:
+    from satl.data.needs import needed, sources_of
+    from satl.runs import run_keys, training_jobs
+    from satl.sizes import all_run_bytes, pixel_bytes
+
+    runs, jobs = len(run_keys(experiment)), len(training_jobs(experiment))
+    print(f"{experiment.name}: {runs} runs in {jobs} training jobs")
+    for name, size in sizes.items():
+        note = f" ({size.note})" if size.note else ""
+        print(
+            f"  {name}: {size.train:,} training and {size.test:,} test images, "
+            f"{size.categories} categories{note}"
+        )
+    sources = [sources_of(experiment)[name] for name in needed(experiment)]
+    amounts = {
+        "downloads": sum(source.size for source in sources if not source.path),
+        "unpacked": sum(source.unpacked or 0 for source in sources),
+        "decoded images": sum(pixel_bytes(experiment, size) for size in sizes.values()),
+        "run folders": all_run_bytes(experiment, sizes),
+    }
+    print("disk, GB")
+    for what, amount in amounts.items():
+        print(f"  {what:28}{amount / GIGABYTE:10.1f}")
+
+
+COMMANDS = (_estimate,)
