@@ -249,8 +249,9 @@ def test_coco_files_of_the_user(tree):
     away = picture.rename(picture.with_suffix(".away"))
     done = snakemake(tree, config="own.yaml")
     assert done.returncode != 0
-    assert "1 of the 12 images" in output(done)
     assert "0003.jpg" in output(done)
+    after = done.stderr.rpartition("Exiting because")[2]
+    assert re.search(r"\nsatl table: error: .* 1 of the 12 images", after), "and again at the end"
 
     away.rename(picture)
     done = snakemake(tree, config="own.yaml")

@@ -1,9 +1,11 @@
 # What all rules share: the checked experiment, where things lie, and how to call `satl`.
 # Imports no torch, NumPy or pandas: with --use-conda, only the rules' own environment has them.
 import json
+import re
 import shlex
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
@@ -18,6 +20,7 @@ from satl.files import write_text
 from satl.registry import METHODS
 from satl.runs import EVALUATION_FILES, TRAIN_FILES, run_keys, training_jobs
 
+STARTED = time.time()
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 
 
@@ -102,6 +105,18 @@ onstart:
 
     text = yaml.safe_dump(EXPERIMENT.source(), sort_keys=False, allow_unicode=True)
     write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")
+
+
+def errors_since(start):
+    """What the commands of failed jobs said, from the logs of this run."""
+    logs = [log for log in Path(RESULTS, "logs").rglob("*.log") if log.stat().st_mtime >= start]
+    found = (re.search(r"^satl \w+: error: .*", log.read_text(), re.M | re.S) for log in logs)
+    return "\n".join(sorted({match[0].strip() for match in found if match}))
+
+
+onerror:
+    # Last, below the many lines that Snakemake has written about it.
+    print(f"\n{errors_since(STARTED) or 'See the messages above.'}", file=sys.stderr)
 
 
 onsuccess:
