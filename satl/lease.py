@@ -154,5 +154,5 @@ class _Locks:
     def _unusable(self, error: OSError) -> UserError:
         return UserError(
             f"{self.folder}: GPUs cannot be leased there ({error.strerror or error}); set "
-            "TMPDIR to a folder on this machine that you may write, or name a device (--device cuda:0)"
+            "TMPDIR to a folder on this machine that you may write, or name a device: cuda:0"
         )
