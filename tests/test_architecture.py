@@ -21,7 +21,15 @@ MODULES = sorted(
 
 # Whatever is not on a module's level or below it must not be imported by it.
 LEVELS = [
-    {"satl", "satl.errors", "satl.explain", "satl.labels", "satl.seeds", "satl.registry"},
+    {
+        "satl",
+        "satl.errors",
+        "satl.explain",
+        "satl.labels",
+        "satl.lease",
+        "satl.registry",
+        "satl.seeds",
+    },
     {"satl.files", "satl.codehash", "satl.provenance"},
     {"satl.stopping", "satl.precision"},
     {"satl.config", "satl.runs", "satl.metrics", "satl.losses", "satl.thresholds"},
