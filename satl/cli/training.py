@@ -27,14 +27,15 @@ def _run_backbone(args: argparse.Namespace) -> None:
     from satl.config import load
     from satl.engine import choose_device
     from satl.files import writing
+    from satl.lease import leased_device
     from satl.models.backbone import initial_weights
     from satl.pretrain import pretrain_on_glyphs
 
     experiment = load(args.config)
     name, source = experiment.model.backbone, experiment.model.weights
     if source == "glyphs":
-        device = choose_device(args.device or experiment.device)
-        weights = pretrain_on_glyphs(name, experiment.pretraining, device)
+        with leased_device(args.device or experiment.device, experiment.runs_per_device) as device:
+            weights = pretrain_on_glyphs(name, experiment.pretraining, choose_device(device))
     else:
         weights = initial_weights(name, source)
     with writing(args.out) as temporary:
@@ -71,6 +72,7 @@ def _run_train(args: argparse.Namespace) -> None:
     from satl.data.table import LabelTable
     from satl.engine import choose_device, train
     from satl.jobs import RunSpec, Shared
+    from satl.lease import leased_device
 
     experiment = load(args.config)
     choose(experiment.datasets, args.dataset, "dataset")
@@ -80,15 +82,17 @@ def _run_train(args: argparse.Namespace) -> None:
         table = LabelTable.load(Path(observed))
         paths = {"experiment": experiment.name, "dataset": args.dataset, "folder": Path(folder)}
         runs.append(RunSpec(variant=name, **entry.model_dump(), observed=table, **paths))
-    shared = Shared(
-        model=experiment.model,
-        training=experiment.training,
-        test=LabelTable.load(args.test_images).without_labels(),
-        weights=args.weights,
-        checkpoints=args.checkpoints,
-        device=choose_device(args.device or experiment.device),
-    )
-    train(shared, runs, args.finished)
+    test = LabelTable.load(args.test_images).without_labels()
+    with leased_device(args.device or experiment.device, experiment.runs_per_device) as device:
+        shared = Shared(
+            model=experiment.model,
+            training=experiment.training,
+            test=test,
+            weights=args.weights,
+            checkpoints=args.checkpoints,
+            device=choose_device(device),
+        )
+        train(shared, runs, args.finished)
 
 
 COMMANDS = (_backbone, _train)

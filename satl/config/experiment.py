@@ -49,6 +49,9 @@ class Experiment(Strict):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="auto, cpu, cuda, cuda:N or mps",
     )
+    runs_per_device: int = Field(
+        1, ge=1, description="local training jobs that may share a GPU at a time"
+    )
 
     @field_validator("methods", mode="before")
     @classmethod
