@@ -6,6 +6,14 @@ from pydantic import Field
 
 from satl.config.strict import Strict
 
+Unreadable = Annotated[
+    Literal["stop", "drop"],
+    Field(
+        description="images that cannot be decoded: stop and name them, or leave them out (which "
+        "labels are known then differs from the published partial labels)"
+    ),
+]
+
 
 class CocoSplit(Strict):
     """Where one split of a COCO-style data set lies."""
@@ -27,6 +35,7 @@ class CocoDataset(Strict):
     crowds: Literal["keep", "drop"] = Field(
         "keep", description="whether a crowd annotation makes its category present"
     )
+    unreadable: Unreadable = "stop"
     published: str | None = Field(None, description="CSV of published mAP, shown below the table")
 
 
