@@ -8,7 +8,7 @@ import logging
 import sys
 
 from satl import __version__
-from satl.cli import data, results, training
+from satl.cli import data, images, results, training
 from satl.errors import UserError
 
 
@@ -37,6 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"satl-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (*data.COMMANDS, *training.COMMANDS, *results.COMMANDS):
+    for add in (*data.COMMANDS, *images.COMMANDS, *training.COMMANDS, *results.COMMANDS):
         add(commands)
     return parser
