@@ -15,12 +15,13 @@ from satl.codehash import training_code
 from satl.config import read_options
 from satl.data.images import (
     Augmentation,
-    Images,
     augmentation_draws,
     consecutive_order,
     normalise,
+    open_images,
     training_order,
 )
+from satl.data.prefetch import prefetch
 from satl.data.table import check_same_categories
 from satl.data.words import word_vectors
 from satl.errors import UserError
@@ -101,9 +102,13 @@ class _Trainer:
         self.steps = len(self._order(epoch=0))
         self.configs: list[dict[str, Any]] = []
         self.lanes = [self._lane(run) for run in runs]
-        cached = training.cache_images
-        self.train_images = Images(self.observed.paths(), training.resize, cached, "train")
-        self.test_images = Images(shared.test.paths(), training.image_size, cached, "test")
+        mode = training.image_cache
+        self.train_images = open_images(
+            self.observed, training.resize, mode, shared.train_pixels, "train"
+        )
+        self.test_images = open_images(
+            shared.test, training.image_size, mode, shared.test_pixels, "test"
+        )
         self.augment = Augmentation(training.crop_scales, training.image_size, training.flip)
         self.kept_maps: list[Tensor] | None = None
 
@@ -160,12 +165,12 @@ class _Trainer:
         draws = augmentation_draws(len(self.train_images), self.seed, epoch)
         for lane in lanes:
             lane.begin_epoch()
-        batches = self.train_images.batches(order, self.shared.training.workers)
+        read = self.train_images.batches(order, self.shared.training.workers)
+        batches = prefetch(read, self.device)
         title = f"epoch {epoch + 1}/{self.shared.training.epochs}"
         bar = tqdm(total=len(order), desc=title, unit="batch", mininterval=1)
         with bar:
             for step, (indices, images) in enumerate(zip(order, batches, strict=True)):
-                images = images.to(self.device, non_blocking=True)
                 maps = self._maps(self.augment(images, draws[indices]))
                 rows = torch.tensor(indices, device=self.device)
                 for lane in lanes:
@@ -190,9 +195,9 @@ class _Trainer:
             return
         training, kept, count = self.shared.training, [], 0
         order = consecutive_order(len(self.test_images), training.eval_batch_size)
-        batches = self.test_images.batches(order, training.workers)
+        batches = prefetch(self.test_images.batches(order, training.workers), self.device)
         for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
-            maps = self._maps(images.to(self.device, non_blocking=True))
+            maps = self._maps(images)
             count += maps.nbytes
             if count <= KEPT_MAPS_BYTES:
                 kept.append(maps)

@@ -34,7 +34,8 @@ class RunSpec:
 class Shared:
     """What the runs of one training job have in common.
 
-    `test` is read for its images alone; `weights` is the file of the backbone's weights.
+    `test` is read for its images alone; `weights` is the file of the backbone's weights; the
+    pixel files hold the decoded images where `training.image_cache` is disk.
     """
 
     model: Model
@@ -43,6 +44,8 @@ class Shared:
     weights: Path
     checkpoints: Path
     device: torch.device
+    train_pixels: Path | None = None
+    test_pixels: Path | None = None
 
 
 def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[str, Any]:

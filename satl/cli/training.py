@@ -47,7 +47,10 @@ def _train(commands) -> None:
     parser.add_argument("--dataset", required=True, help="its name in the config")
     parser.add_argument("--method", required=True, help="its name in the config")
     path_option(parser, "--observed", "partially labelled training table, from `satl split`")
-    path_option(parser, "--test-images", "test images, from `satl table --images-out`")
+    path_option(parser, "--test-images", "test images, from `satl images --images-out`")
+    for part in ("train", "test"):
+        text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
+        path_option(parser, f"--{part}-pixels", text, required=False)
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     parser.add_argument(
         "--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints"
@@ -72,6 +75,8 @@ def _run_train(args: argparse.Namespace) -> None:
         weights=args.weights,
         checkpoints=args.checkpoints,
         device=choose_device(args.device or experiment.device),
+        train_pixels=args.train_pixels,
+        test_pixels=args.test_pixels,
     )
     run = RunSpec(
         experiment=experiment.name,

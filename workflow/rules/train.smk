@@ -29,10 +29,16 @@ def method_entry_of(wildcards):
     return EXPERIMENT.methods[wildcards.method]
 
 
+def pixel_options(wildcards, input):
+    return [f"--{part}-pixels {shlex.quote(input[f'{part}_pixels'])}" for part in SIDES if ON_DISK]
+
+
 rule train:
     input:
         observed=rules.split.output,
         test=f"{DATA}/test-images.npz",
+        train_pixels=f"{DATA}/train.pixels" if ON_DISK else [],
+        test_pixels=f"{DATA}/test.pixels" if ON_DISK else [],
         weights=rules.backbone.output,
         words=EXPERIMENT.model.word_vectors or [],
     output:
@@ -41,6 +47,7 @@ rule train:
         folder=RUN,
         checkpoints=f"{RESULTS}/checkpoints",
         device=EXPERIMENT.device,
+        pixels=pixel_options,
         # These three decide whether a run is up to date.
         method=lambda wildcards: method_entry_of(wildcards).model_dump(),
         protocol=EXPERIMENT.model_dump(include={"model", "training"}),
@@ -56,4 +63,4 @@ rule train:
         "{SATL} train --config {CONFIG} --dataset {wildcards.dataset}"
         " --method {wildcards.method} --observed {input.observed} --test-images {input.test}"
         " --weights {input.weights} --checkpoints {params.checkpoints} --device {params.device}"
-        " --out {params.folder} > {log} 2>&1"
+        " {params.pixels} --out {params.folder} > {log} 2>&1"
