@@ -45,7 +45,8 @@ class RunSpec:
 class Shared:
     """What the runs of one training job have in common.
 
-    `test` is read for its images alone; `weights` is the file of the backbone's weights.
+    `test` is read for its images alone; `weights` is the file of the backbone's weights; the
+    pixel files hold the decoded images where `training.image_cache` is disk.
     """
 
     model: Model
@@ -54,6 +55,8 @@ class Shared:
     weights: Path
     checkpoints: Path
     device: torch.device
+    train_pixels: Path | None = None
+    test_pixels: Path | None = None
 
     @cached_property
     def weights_digest(self) -> str:

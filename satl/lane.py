@@ -148,10 +148,10 @@ class Lane:
 
     @torch.inference_mode()
     def predict(self, maps: Tensor) -> Tensor:
-        """(B, C) float32 logits on the CPU, in evaluation mode."""
+        """(B, C) float32 logits, in evaluation mode."""
         self.model.eval()
         with autocast(self.device, self.training.precision):
-            return self.model(maps).logits.float().cpu()
+            return self.model(maps).logits.float()
 
     def end_epoch(self, test_logits: np.ndarray) -> None:
         """Note the epoch and save a checkpoint.

@@ -12,12 +12,13 @@ from tqdm import tqdm
 from satl.config import Training
 from satl.data.images import (
     Augmentation,
-    Images,
     augmentation_draws,
     consecutive_order,
     normalise,
+    open_images,
     training_order,
 )
+from satl.data.prefetch import prefetch
 from satl.data.table import LabelTable
 from satl.errors import UserError
 from satl.jobs import Shared
@@ -60,10 +61,13 @@ class Trainer:
         self.frozen = backbone.frozen.to(self.device, memory_format=torch.channels_last)
         if self.training.compile:
             self.frozen.compile()
-        cached = self.training.cache_images
-        self.train_images = Images(observed.paths(), self.training.resize, cached, "train")
-        self.test_images = Images(shared.test.paths(), self.training.image_size, cached, "test")
         training = self.training
+        self.train_images = open_images(
+            observed, training.resize, training.image_cache, shared.train_pixels, "train"
+        )
+        self.test_images = open_images(
+            shared.test, training.image_size, training.image_cache, shared.test_pixels, "test"
+        )
         self.augment = Augmentation(training.crop_scales, training.image_size, training.flip)
         self.kept_maps: list[Tensor] | None = None
         self.last_save = time.monotonic()
@@ -92,13 +96,12 @@ class Trainer:
         draws = augmentation_draws(len(self.train_images), self.seed, epoch)
         rows = torch.tensor([*chain(*order)], device=self.device).split([*map(len, order)])
         first = min((lane.step for lane in lanes), default=len(order))
-        batches = self.train_images.batches(order[first:], training.workers)
+        read = self.train_images.batches(order[first:], training.workers)
         title = f"epoch {epoch + 1}/{training.epochs}"
         bar = tqdm(total=len(order), initial=first, desc=title, unit="batch", mininterval=1)
         start = time.perf_counter()
         with bar:
-            for step, images in enumerate(batches, first):
-                images = images.to(self.device, non_blocking=True)
+            for step, images in enumerate(prefetch(read, self.device), first):
                 maps = self._maps(self.augment(images, draws[order[step]]))
                 for lane in lanes:
                     if lane.step == step:
@@ -149,7 +152,7 @@ class Trainer:
                 part.append(lane.predict(maps))
             start = self._share_time(lanes, start)
             self._pause_point(stop)
-        return [torch.cat(part).numpy() for part in parts]
+        return [torch.cat(part).cpu().numpy() for part in parts]
 
     def _test_maps(self) -> Iterator[Tensor]:
         if self.kept_maps is not None:
@@ -157,9 +160,10 @@ class Trainer:
             return
         kept, count = [], 0
         order = consecutive_order(len(self.test_images), self.training.eval_batch_size)
-        batches = self.test_images.batches(order, self.training.workers)
+        read = self.test_images.batches(order, self.training.workers)
+        batches = prefetch(read, self.device)
         for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
-            maps = self._maps(images.to(self.device, non_blocking=True))
+            maps = self._maps(images)
             count += maps.nbytes
             if count <= KEPT_MAPS_BYTES:
                 kept.append(maps)

@@ -55,7 +55,7 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    commands = "glyphs table split vg-names vg-table backbone train evaluate report track schema"
+    commands = "glyphs table images split vg-names vg-table backbone train evaluate report track"
     for command in commands.split():
         assert f"\n    {command} " in text
 
@@ -162,6 +162,49 @@ def test_a_truncated_picture_stops_training_with_its_name(folder, capsys, observ
     broken.write_bytes(broken.read_bytes()[:300])
     replace(observed, folder=str(tmp_path / "pictures")).save(folder / "observed.npz")
     fails(capsys, train_command(folder), "0005.jpg: cannot be decoded", "fetch this file again")
+
+
+def images_command(folder, side, *options):
+    return [
+        "images", str(folder / "train.npz"), "--side", str(side), "--workers", "1",
+        "--pixels-out", str(folder / "train.pixels"), "--out", str(folder / "t.npz"), *options,
+    ]  # fmt: skip
+
+
+def test_training_on_decoded_images_gives_the_same_bits(folder, capsys):
+    assert main(images_command(folder, 18, "--images-out", str(folder / "i.npz"))) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["images"] == 24
+    assert counts["unreadable_dropped"] == 0
+    images = LabelTable.load(folder / "i.npz")
+    assert images.file_names == LabelTable.load(folder / "t.npz").file_names
+    assert not images.labels.any()
+    test = ["images", "test.npz", "--side", "16", "--pixels-out", "test.pixels", "--out", "o.npz"]
+    assert main([str(folder / w) if "." in w else w for w in test]) == 0
+    assert main(train_command(folder)) == 0
+    text = CONFIG.replace("workers: 0", "workers: 0, image_cache: disk")
+    (folder / "disk.yaml").write_text(text)
+    changes = {
+        "--config": folder / "disk.yaml", "--out": folder / "disk",
+        "--train-pixels": folder / "train.pixels", "--test-pixels": folder / "test.pixels",
+    }  # fmt: skip
+    assert main(train_command(folder, **changes)) == 0
+    first, second = (np.load(folder / f"{run}/predictions.npz") for run in ("run", "disk"))
+    assert np.array_equal(first["logits"], second["logits"])
+
+
+def test_decoded_images_that_are_wrong_or_missing_stop_training(folder, capsys):
+    (folder / "x.yaml").write_text(CONFIG.replace("workers: 0", "workers: 0, image_cache: disk"))
+    fails(capsys, train_command(folder), "image_cache is disk", "--train-pixels FILE")
+    assert main(images_command(folder, 20)) == 0
+    wrong = train_command(folder, **{"--train-pixels": folder / "train.pixels"})
+    fails(capsys, wrong, "its images have 20 pixels, not 18", "delete")
+
+
+def test_pixels_and_their_side_go_together(folder, capsys):
+    words = ["images", folder / "train.npz", "--out", folder / "t.npz", "--side", 16]
+    fails(capsys, words, "--pixels-out and --side go together")
+    fails(capsys, images_command(folder, 0), "--side 0: must be at least 1")
 
 
 def test_evaluation_refuses_tables_of_another_run(folder, capsys, train_table):

@@ -33,7 +33,7 @@ TINY = {
     "model": {"backbone": "tiny", "weights": "glyphs", "feature_dim": 16, "attention_dim": 8},
     "training": {
         "epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "lr_step": 2, "resize": 36,
-        "image_size": 32, "workers": 0, "cache_images": True,
+        "image_size": 32, "workers": 0, "image_cache": "disk",
     },
     "pretraining": {"images": 200, "epochs": 1},
 }  # fmt: skip
@@ -148,6 +148,21 @@ def test_without_lanes_each_run_is_a_job_of_its_own(tree):
 
 
 @pytest.mark.parametrize(
+    ("changes", "again"),
+    [({"epochs": 4}, False), ({"resize": 40}, True), ({"image_cache": "memory"}, True)],
+)
+def test_images_are_decoded_again_only_at_another_size(tree, changes, again):
+    write_config(tree, training={**TINY["training"], **changes})
+    try:
+        jobs = planned(tree)
+    finally:
+        write_config(tree)
+    assert ("images" in jobs) == again
+    assert len(jobs["train"]) == 4
+    assert not {"glyphs", "table"} & jobs.keys()
+
+
+@pytest.mark.parametrize(
     ("file", "reruns"),
     [
         ("baselines/partial_bce.py", {"train", "evaluate", "report", "track", "all"}),
@@ -231,7 +246,7 @@ def test_another_config_of_the_same_name_overwrites_nothing(tree):
 
 
 def test_coco_files_of_the_user(tree):
-    """A data set from elsewhere: first with a missing image, then whole."""
+    """A data set from elsewhere: first with a missing image, then with one that is damaged."""
     for part, images in (("train", 30), ("test", 12)):
         write_coco(tree / "shapes" / part, images, seed=images)
     split = {
@@ -240,11 +255,12 @@ def test_coco_files_of_the_user(tree):
         }
         for part in ("train", "test")
     }  # fmt: skip
-    write_config(
-        tree, "own.yaml", name="own", datasets={"shapes": {"format": "coco", **split}},
-        methods={"fixed_threshold": {}}, known_ratios=[0.9],
-        model={**TINY["model"], "weights": "random"},
-    )  # fmt: skip
+    own = {
+        "name": "own", "datasets": {"shapes": {"format": "coco", **split}},
+        "methods": {"fixed_threshold": {}}, "known_ratios": [0.9],
+        "model": {**TINY["model"], "weights": "random"},
+    }  # fmt: skip
+    write_config(tree, "own.yaml", **own)
     picture = tree / "shapes/test/images/0003.jpg"
     away = picture.rename(picture.with_suffix(".away"))
     done = snakemake(tree, config="own.yaml")
@@ -254,8 +270,20 @@ def test_coco_files_of_the_user(tree):
     assert re.search(r"\nsatl table: error: .* 1 of the 12 images", after), "and again at the end"
 
     away.rename(picture)
+    picture.write_bytes(picture.read_bytes()[:-300])
+    done = snakemake(tree, config="own.yaml")
+    assert done.returncode != 0
+    assert "1 of 12 images cannot be decoded" in output(done)
+    assert "0003.jpg: " in output(done)
+    assert not (tree / "results/own/runs").exists()
+
+    own["datasets"]["shapes"]["unreadable"] = "drop"
+    write_config(tree, "own.yaml", **own)
     done = snakemake(tree, config="own.yaml")
     assert done.returncode == 0, output(done)
+    assert (
+        '"unreadable_dropped": 1' in (tree / "results/own/logs/images/shapes-test.log").read_text()
+    )
     assert "fixed_threshold" in (tree / "results/own/summary.csv").read_text()
 
 

@@ -13,7 +13,7 @@ from satl.records import RunFolder
 
 TRAINING = Training(
     epochs=3, batch_size=5, learning_rate=3e-3, lr_step=2, resize=18, image_size=16, workers=0,
-    cache_images=True,
+    image_cache="memory",
 )  # fmt: skip
 MODEL = Model(backbone="tiny", weights="random", feature_dim=12, attention_dim=6)
 

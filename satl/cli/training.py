@@ -56,7 +56,10 @@ def _train(commands) -> None:
         help="a run: the method's name in the config, the partially labelled training table from "
         "`satl split`, and the run folder to write; several runs are trained side by side",
     )
-    path_option(parser, "--test-images", "test images, from `satl table --images-out`")
+    path_option(parser, "--test-images", "test images, from `satl images --images-out`")
+    for part in ("train", "test"):
+        text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
+        path_option(parser, f"--{part}-pixels", text, required=False)
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     parser.add_argument(
         "--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints"
@@ -91,6 +94,8 @@ def _run_train(args: argparse.Namespace) -> None:
             weights=args.weights,
             checkpoints=args.checkpoints,
             device=choose_device(device),
+            train_pixels=args.train_pixels,
+            test_pixels=args.test_pixels,
         )
         train(shared, runs, args.finished)
 

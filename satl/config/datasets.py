@@ -7,6 +7,14 @@ from pydantic import Field, field_validator
 
 from satl.config.strict import Strict
 
+Unreadable = Annotated[
+    Literal["stop", "drop"],
+    Field(
+        description="images that cannot be decoded: stop and name them, or leave them out (which "
+        "labels are known then differs from the published partial labels)"
+    ),
+]
+
 
 class CocoSplit(Strict):
     """Where one split of a COCO-style data set lies."""
@@ -28,6 +36,7 @@ class CocoDataset(Strict):
     crowds: Literal["keep", "drop"] = Field(
         "keep", description="whether a crowd annotation makes its category present"
     )
+    unreadable: Unreadable = "stop"
     published: str | None = Field(None, description="CSV of published mAP, shown below the table")
 
 
@@ -57,6 +66,7 @@ class VgDataset(Strict):
     unannotated: Literal["keep", "drop"] = Field(
         "keep", description="images of no kept category: all-negative, or left out"
     )
+    unreadable: Unreadable = "stop"
     published: str | None = Field(None, description="CSV of published mAP, shown below the table")
 
     @field_validator("images")

@@ -63,7 +63,11 @@ class Training(Strict):
     flip: bool = Field(True, description="random horizontal flip")
     eval_batch_size: int = Field(64, ge=1)
     workers: int = Field(2, ge=0, description="processes that decode images (0: none)")
-    cache_images: bool = Field(False, description="keep the decoded, resized images in memory")
+    image_cache: Literal["none", "memory", "disk"] = Field(
+        "none",
+        description="decoded, resized images: made again at each use, kept in the memory of each "
+        "job, or in one file of 3 * side**2 bytes an image that all jobs of a machine share",
+    )
     threads: int = Field(1, ge=1, description="CPU threads of a training job")
 
 

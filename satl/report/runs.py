@@ -12,7 +12,7 @@ from satl.records import RunFolder, RunKey, run_keys
 # Settings that change how fast a run is, not what it computes: two runs that differ in them
 # alone belong to the same experiment.
 SPEED_ONLY = {
-    "training.workers", "training.threads", "training.cache_images", "training.eval_batch_size",
+    "training.workers", "training.threads", "training.image_cache", "training.eval_batch_size",
 }  # fmt: skip
 
 

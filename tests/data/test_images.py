@@ -8,12 +8,16 @@ from satl.data.images import (
     IMAGENET_STD,
     Augmentation,
     Images,
+    _cut_by_index,
+    _cut_by_slices,
     augmentation_draws,
     consecutive_order,
     normalise,
+    open_images,
     read_image,
     training_order,
 )
+from satl.data.prepare import prepare_images
 from satl.errors import UserError
 
 
@@ -51,20 +55,43 @@ def test_a_missing_and_a_truncated_file_are_named(tmp_path):
         read_image(path, 8)
 
 
-@pytest.mark.parametrize("cached", [True, False])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_hold_the_images_asked_for(train_table, cached, workers):
-    images = Images(train_table.paths(), 16, cached, "x")
-    order = [[3, 0], [7]]
+@pytest.mark.parametrize(
+    ("mode", "workers"), [("none", 0), ("none", 2), ("memory", 0), ("disk", 0)]
+)
+def test_batches_hold_the_images_asked_for_bit_by_bit(train_table, tmp_path, mode, workers):
+    prepare_images(train_table, pixels=tmp_path / "p", side=16)
+    images = open_images(train_table, 16, mode, tmp_path / "p", "train")
+    assert len(images) == 24
+    order = [[3, 0], [7], [23, 3, 22]]
     batches = list(images.batches(order, workers))
-    assert [len(b) for b in batches] == [2, 1]
-    assert torch.equal(batches[0][1], read_image(train_table.paths()[0], 16))
+    for indices, batch in zip(order, batches, strict=True):
+        expected = [read_image(train_table.paths()[index], 16) for index in indices]
+        assert batch.dtype == torch.uint8
+        assert torch.equal(batch, torch.stack(expected))
+
+
+def test_a_disk_cache_needs_its_file(train_table):
+    with pytest.raises(UserError, match=r"satl images --side 16 --pixels-out FILE.* --test-pixels"):
+        open_images(train_table, 16, "disk", None, "test")
+
+
+def test_what_does_not_fit_into_memory_is_said(train_table, monkeypatch):
+    def refuse(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "empty", refuse)
+    with pytest.raises(UserError, match=r"24 decoded train images .* do not fit into memory"):
+        open_images(train_table, 16, "memory", None, "train")
 
 
 def test_an_error_in_a_worker_still_names_the_file(train_table, tmp_path):
-    images = Images([*train_table.paths()[:3], tmp_path / "gone.jpg"], 16, False, "x")
-    with pytest.raises(UserError, match=r"gone\.jpg: no such image file"):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(train_table.paths()[0].read_bytes()[:300])
+    images = Images([*train_table.paths()[:3], tmp_path / "gone.jpg", cut], 16)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/gone\.jpg: no such image file"):
         list(images.batches([[0, 1], [2, 3]], workers=1))
+    with pytest.raises(UserError, match=rf"^{tmp_path}/cut\.jpg: cannot be decoded"):
+        list(images.batches([[0, 4]], workers=1))
 
 
 def test_training_order_depends_on_seed_and_epoch_alone():
@@ -131,10 +158,58 @@ def test_flip_turns_about_half_of_the_images():
     assert 0.4 < turned.float().mean() < 0.6
 
 
-def test_resized_crops_agree_with_pillow_within_rounding():
-    pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(pixels).resize((8, 8)).resize((32, 32)))
-    expected = np.asarray(Image.fromarray(smooth).resize((20, 20), Image.Resampling.BICUBIC))
-    tensor = torch.from_numpy(smooth.copy()).permute(2, 0, 1)[None]
-    found = Augmentation([1.0], 20, flip=False)(tensor, augmentation_draws(1, 0, 0))[0]
-    assert np.abs(found.permute(1, 2, 0).numpy() - expected).max() <= 1
+def smooth_pictures(count, side):
+    """(count, side, side, 3) uint8 without hard edges."""
+    rng = np.random.default_rng(1)
+    noise = [rng.integers(0, 255, (9, 9, 3), dtype=np.uint8) for _ in range(count)]
+    size = (side, side)
+    return np.stack([np.asarray(Image.fromarray(n).resize(size, Image.BICUBIC)) for n in noise])
+
+
+def test_augmentation_agrees_with_pillow_within_two_grey_levels():
+    """Crop, bicubic resize (larger and smaller) and flip, against Pillow's integer arithmetic."""
+    pictures, draws = smooth_pictures(30, 32), augmentation_draws(30, 0, 0)
+    augment = Augmentation([1.0, 0.75, 0.5], 20, flip=True)
+    found = augment(torch.from_numpy(pictures).permute(0, 3, 1, 2), draws)
+    for picture, draw, image in zip(pictures, draws, found, strict=True):
+        crop = (32, 24, 16)[int(draw[0] * 3)]
+        top, left = (int(d * (32 - crop + 1)) for d in draw[1:3])
+        cut = Image.fromarray(picture).crop((left, top, left + crop, top + crop))
+        expected = cut.resize((20, 20), Image.Resampling.BICUBIC)
+        if draw[3] < 0.5:
+            expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        difference = np.abs(image.permute(1, 2, 0).numpy() - np.asarray(expected, np.float32))
+        # Pillow also rounds, and cuts what overshoots, between its two passes.
+        assert difference.max() <= 2
+        assert difference.mean() < 0.3
+
+
+def test_both_ways_to_cut_are_the_same():
+    images = torch.randint(0, 256, (5, 3, 12, 12), dtype=torch.uint8)
+    rows, corners = np.array([4, 0, 2]), np.array([[0, 5], [5, 0], [3, 2]])
+    expected = torch.stack([images[4, :, :7, 5:], images[0, :, 5:, :7], images[2, :, 3:10, 2:9]])
+    assert torch.equal(_cut_by_slices(images, rows, corners, 7), expected)
+    assert torch.equal(_cut_by_index(images, rows, corners, 7), expected)
+
+
+def test_normalising_leaves_its_argument():
+    images = torch.full((1, 3, 2, 2), 7.0)
+    normalise(images)
+    assert (images == 7).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_nothing_waits_for_the_gpu_and_the_result_is_that_of_the_cpu():
+    images = torch.from_numpy(smooth_pictures(30, 32)).permute(0, 3, 1, 2).contiguous()
+    draws, augment = augmentation_draws(30, 0, 0), Augmentation([1.0, 0.5], 20, flip=True)
+    on_gpu = images.cuda()
+    normalise(augment(on_gpu, draws))  # the first call copies the statistics
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = augment(on_gpu, draws)
+        normalised = normalise(found)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = augment(images, draws)
+    assert (found.cpu() - expected).abs().max() <= 1
+    assert (normalised.cpu() - normalise(expected)).abs().max() < 0.02

@@ -85,7 +85,7 @@ def test_settings_of_speed_and_options_left_to_their_defaults_may_differ(results
     faster = experiment(
         methods={"partial_bce": {}, "strict": {"method": "satl", "q": "9.9e-1"}},
         known_ratios=[0.1, 0.5],
-        training={"epochs": 10, "workers": 8, "threads": 4, "cache_images": True},
+        training={"epochs": 10, "workers": 8, "threads": 4, "image_cache": "memory"},
     )
     assert len(summarise(faster, results)) == 8
 

@@ -63,8 +63,7 @@ rule table:
     input:
         lambda wildcards: drawn(wildcards) if is_drawn(wildcards) else annotations(wildcards),
     output:
-        table=f"{DATA}/{{part}}.npz",
-        images=f"{DATA}/{{part}}-images.npz",
+        f"{DATA}/{{part}}-annotated.npz",
     params:
         annotations=annotations,
         images=images,
@@ -81,7 +80,40 @@ rule table:
     shell:
         "{SATL} table {params.annotations:q} --images {params.images:q} {params.expected}"
         " --unannotated {params.unannotated} --crowds {params.crowds}"
-        " --images-out {output.images} --out {output.table} > {log} 2>&1"
+        " --out {output} > {log} 2>&1"
+
+
+# Only with this key are images kept decoded; without it, their size is no matter of this rule.
+ON_DISK = EXPERIMENT.training.image_cache == "disk"
+SIDES = {"train": EXPERIMENT.training.resize, "test": EXPERIMENT.training.image_size}
+
+
+def pixels_option(wildcards, output):
+    if not ON_DISK:
+        return ""
+    return f"--side {SIDES[wildcards.part]} --pixels-out {shlex.quote(output.pixels)}"
+
+
+rule images:
+    input:
+        f"{DATA}/{{part}}-annotated.npz",
+    output:
+        table=f"{DATA}/{{part}}.npz",
+        images=f"{DATA}/{{part}}-images.npz",
+        **({"pixels": f"{DATA}/{{part}}.pixels"} if ON_DISK else {}),
+    params:
+        # What is drawn here can be read.
+        unreadable=lambda wildcards: getattr(dataset_of(wildcards), "unreadable", "stop"),
+        pixels=pixels_option,
+        code=code_hash("satl.data.prepare"),
+    threads: 16
+    log:
+        f"{RESULTS}/logs/images/{{dataset}}-{{part}}.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "{SATL} images {input} --unreadable {params.unreadable} --workers {threads}"
+        " {params.pixels} --images-out {output.images} --out {output.table} > {log} 2>&1"
 
 
 rule split:

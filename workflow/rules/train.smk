@@ -55,10 +55,16 @@ def methods_of(wildcards):
     }
 
 
+def pixel_options(wildcards, input):
+    return [f"--{part}-pixels {shlex.quote(input[f'{part}_pixels'])}" for part in SIDES if ON_DISK]
+
+
 rule train:
     input:
         observed=lambda wildcards: [split_of(run) for run in runs_of(wildcards)],
         test=f"{DATA}/test-images.npz",
+        train_pixels=f"{DATA}/train.pixels" if ON_DISK else [],
+        test_pixels=f"{DATA}/test.pixels" if ON_DISK else [],
         weights=rules.backbone.output,
         words=EXPERIMENT.model.word_vectors or [],
     output:
@@ -68,6 +74,7 @@ rule train:
         checkpoints=f"{RESULTS}/checkpoints",
         finished=f"{RESULTS}/runs",
         device=EXPERIMENT.device,
+        pixels=pixel_options,
         methods=methods_of,
         protocol=EXPERIMENT.model_dump(include={"model", "training"}),
     threads: EXPERIMENT.training.threads
@@ -78,6 +85,6 @@ rule train:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs}"
+        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs} {params.pixels}"
         " --test-images {input.test} --weights {input.weights} --device {params.device}"
         " --checkpoints {params.checkpoints} --finished {params.finished} > {log} 2>&1"

@@ -45,8 +45,7 @@ rule vg_table:
         index=lambda wildcards: dataset_of(wildcards).index,
         names=f"{DATA}/categories.json",
     output:
-        table=f"{DATA}/{{part}}.npz",
-        images=f"{DATA}/{{part}}-images.npz",
+        f"{DATA}/{{part}}-annotated.npz",
     params:
         images=lambda wildcards: dataset_of(wildcards).images,
         unannotated=lambda wildcards: dataset_of(wildcards).unannotated,
@@ -61,5 +60,4 @@ rule vg_table:
     shell:
         "{SATL} vg-table {input.list:q} --apart-from {input.other:q} --index {input.index:q}"
         " --names {input.names} --images {params.images:q} {params.expected}"
-        " --unannotated {params.unannotated}"
-        " --images-out {output.images} --out {output.table} > {log} 2>&1"
+        " --unannotated {params.unannotated} --out {output} > {log} 2>&1"
