@@ -185,10 +185,10 @@ def test_training_on_decoded_images_gives_the_same_bits(folder, capsys):
     text = CONFIG.replace("workers: 0", "workers: 0, image_cache: disk")
     (folder / "disk.yaml").write_text(text)
     changes = {
-        "--config": folder / "disk.yaml", "--out": folder / "disk",
+        "--config": folder / "disk.yaml",
         "--train-pixels": folder / "train.pixels", "--test-pixels": folder / "test.pixels",
     }  # fmt: skip
-    assert main(train_command(folder, **changes)) == 0
+    assert main(train_command(folder, out="disk", **changes)) == 0
     first, second = (np.load(folder / f"{run}/predictions.npz") for run in ("run", "disk"))
     assert np.array_equal(first["logits"], second["logits"])
 
