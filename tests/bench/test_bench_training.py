@@ -1,61 +1,95 @@
-"""Images per second through the real engine, data path included: one lane, and four at once."""
+"""Images per second through the real engine, data path included, with the demo's settings.
+
+Each method against the plain loop (tests/bench/plain_loop.py); and several lanes in one job
+against as many separate runs.
+"""
 
 from pathlib import Path
 
 import pytest
 import torch
+from plain_loop import PlainRun
 
-from satl import engine
-from satl.config import load
+from satl.config import load, read_options
 from satl.data.coco import read_coco
 from satl.data.glyphs import draw_dataset
 from satl.data.splits import split
+from satl.engine import build_lane, prepare_torch
 from satl.jobs import RunSpec, Shared
-from satl.models.backbone import initial_weights
+from satl.models.backbone import build_backbone, initial_weights
+from satl.registry import METHODS, method_class
+from satl.stopping import StopRequest
+from satl.trainer import Trainer
 
 DEMO = load(Path(__file__).parents[2] / "workflow/config/demo.yaml")
 IMAGES = 256
-FOUR = ("satl", "fixed_threshold", "partial_bce", "assume_negative")
+EPOCH = 3  # of six: pseudo-labels have begun
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
-    """A shared job of one epoch on drawn scenes, and a function that makes its runs."""
+    """What runs share, and their partially labelled images."""
     folder = tmp_path_factory.mktemp("bench")
     draw_dataset(folder / "glyphs", IMAGES, 32)
     tables = {
         part: read_coco(folder / f"glyphs/instances_{part}.json", folder / f"glyphs/{part}")
         for part in ("train", "test")
     }
-    torch.save(initial_weights("tiny", "random"), folder / "weights.pt")
-    shared = Shared(
-        model=DEMO.model,
-        training=DEMO.training.model_copy(update={"epochs": 1}),
-        test=tables["test"].without_labels(),
-        weights=folder / "weights.pt",
-        checkpoints=folder / "checkpoints",
-        device=torch.device("cpu"),
+    training = DEMO.training.model_copy(update={"image_cache": "memory"})
+    test = tables["test"].without_labels()
+    shared = Shared(DEMO.model, training, test, folder / "none", folder / "checkpoints", CPU)
+    return shared, split(tables["train"], 0.5)
+
+
+def epoch_of_lanes(job, methods):
+    """A function that trains one epoch of `methods`, side by side."""
+    shared, observed = job
+    prepare_torch(shared.training, CPU)
+    backbone = build_backbone("tiny", initial_weights("tiny", "random"))
+    lanes = []
+    for name in methods:
+        run = RunSpec("b", "g", name, name, {}, observed, Path())
+        options = read_options(method_class(name).Options, {}, name)
+        lanes.append(build_lane(run, options, shared, backbone, 0, shared.checkpoints))
+    trainer = Trainer(shared, backbone, lanes, observed, seed=0)
+
+    def epoch():
+        for lane in lanes:
+            lane.epoch, lane.step = EPOCH, 0
+        trainer._train_epoch(lanes, EPOCH, StopRequest())
+
+    return epoch
+
+
+def report(benchmark, runs):
+    images = IMAGES // DEMO.training.batch_size * DEMO.training.batch_size * runs
+    if benchmark.enabled:
+        benchmark.extra_info["images_per_second"] = round(images / benchmark.stats.stats.mean)
+    print(
+        f"{benchmark.name}: {benchmark.extra_info['images_per_second']} images/s", file=sys.stderr
     )
-    observed = split(tables["train"], 0.5)
-
-    def runs(methods):
-        return [RunSpec("b", "g", m, m, {}, observed, folder / m) for m in methods]
-
-    return shared, runs
 
 
-def train_epoch(trainer):
-    for lane in trainer.lanes:
-        lane.epochs_done = 0
-    trainer._train_epoch(0, trainer.lanes)
+@pytest.mark.parametrize("method", METHODS)
+def test_engine(benchmark, job, method):
+    benchmark.group = f"an epoch of {IMAGES} images, {method}"
+    benchmark.pedantic(epoch_of_lanes(job, [method]), rounds=3, warmup_rounds=1)
+    report(benchmark, 1)
 
 
-@pytest.mark.benchmark(group=f"one epoch of {IMAGES} images")
-@pytest.mark.parametrize("methods", [FOUR[:1], FOUR], ids=["one lane", "four lanes"])
-def test_training(benchmark, job, methods):
-    shared, runs = job
-    trainer = engine._Trainer(shared, runs(methods), seed=0)
-    torch.set_num_threads(1)
-    benchmark.pedantic(train_epoch, (trainer,), rounds=3, warmup_rounds=1)
-    images = IMAGES // DEMO.training.batch_size * DEMO.training.batch_size * len(methods)
-    benchmark.extra_info["images_per_second"] = round(images / benchmark.stats.stats.mean)
+@pytest.mark.parametrize("method", METHODS)
+def test_plain_loop(benchmark, job, method):
+    benchmark.group = f"an epoch of {IMAGES} images, {method}"
+    shared, observed = job
+    prepare_torch(shared.training, CPU)
+    run = PlainRun(method, observed, shared.model, shared.training)
+    benchmark.pedantic(run.epoch, (EPOCH,), rounds=2, warmup_rounds=1)
+    report(benchmark, 1)
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 9])
+def test_lanes_of_satl(benchmark, job, lanes):
+    benchmark.group = f"an epoch of {IMAGES} images a lane, satl"
+    benchmark.pedantic(epoch_of_lanes(job, ["satl"] * lanes), rounds=3, warmup_rounds=1)
+    report(benchmark, lanes)
