@@ -66,9 +66,6 @@ def report(benchmark, runs):
     images = IMAGES // DEMO.training.batch_size * DEMO.training.batch_size * runs
     if benchmark.enabled:
         benchmark.extra_info["images_per_second"] = round(images / benchmark.stats.stats.mean)
-    print(
-        f"{benchmark.name}: {benchmark.extra_info['images_per_second']} images/s", file=sys.stderr
-    )
 
 
 @pytest.mark.parametrize("method", METHODS)
