@@ -159,14 +159,14 @@ def test_flip_turns_about_half_of_the_images():
 
 
 def smooth_pictures(count, side):
-    """(count, side, side, 3) uint8 without hard edges."""
+    """(count, side, side, 3) uint8 without hard edges, and too grey for a resize to overshoot."""
     rng = np.random.default_rng(1)
-    noise = [rng.integers(0, 255, (9, 9, 3), dtype=np.uint8) for _ in range(count)]
+    noise = [rng.integers(60, 190, (9, 9, 3), dtype=np.uint8) for _ in range(count)]
     size = (side, side)
     return np.stack([np.asarray(Image.fromarray(n).resize(size, Image.BICUBIC)) for n in noise])
 
 
-def test_augmentation_agrees_with_pillow_within_two_grey_levels():
+def test_augmentation_agrees_with_pillow_within_one_grey_level():
     """Crop, bicubic resize (larger and smaller) and flip, against Pillow's integer arithmetic."""
     pictures, draws = smooth_pictures(30, 32), augmentation_draws(30, 0, 0)
     augment = Augmentation([1.0, 0.75, 0.5], 20, flip=True)
@@ -179,8 +179,8 @@ def test_augmentation_agrees_with_pillow_within_two_grey_levels():
         if draw[3] < 0.5:
             expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         difference = np.abs(image.permute(1, 2, 0).numpy() - np.asarray(expected, np.float32))
-        # Pillow also rounds, and cuts what overshoots, between its two passes.
-        assert difference.max() <= 2
+        # Pillow also rounds between its two passes.
+        assert difference.max() <= 1
         assert difference.mean() < 0.3
 
 

@@ -88,10 +88,12 @@ ON_DISK = EXPERIMENT.training.image_cache == "disk"
 SIDES = {"train": EXPERIMENT.training.resize, "test": EXPERIMENT.training.image_size}
 
 
-def pixels_option(wildcards, output):
+# Of wildcards alone: what depends on `output` does not count when Snakemake compares params.
+def pixels_option(wildcards):
     if not ON_DISK:
         return ""
-    return f"--side {SIDES[wildcards.part]} --pixels-out {shlex.quote(output.pixels)}"
+    file = f"{DATA}/{{part}}.pixels".format(**wildcards)
+    return f"--side {SIDES[wildcards.part]} --pixels-out {shlex.quote(file)}"
 
 
 rule images:
