@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from satl.codehash import training_code
-from satl.config import Model, Training
+from satl.config import SPEED_ONLY, Model, Training
 from satl.data.table import LabelTable
 from satl.data.words import word_vectors
 from satl.files import digest, existing
@@ -86,6 +86,12 @@ def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[st
     }
 
 
+def what_counts(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's config without the settings that change nothing but its speed."""
+    training = {k: v for k, v in config.get("training", {}).items() if k not in SPEED_ONLY}
+    return {**config, "training": training}
+
+
 def run_identity(run: RunSpec, shared: Shared, config: dict[str, Any]) -> str:
     """A name for all that can change a number of this run: its config, code and input files.
 
@@ -94,7 +100,7 @@ def run_identity(run: RunSpec, shared: Shared, config: dict[str, Any]) -> str:
     words = word_vectors(run.observed.categories, shared.model.word_vectors)
     return digest(
         [
-            config,
+            what_counts(config),
             training_code(run.method),
             run.observed.folder,
             shared.test.folder,

@@ -21,7 +21,7 @@ from satl.files import (
     write_yaml,
     writing,
 )
-from satl.jobs import RunSpec, Shared
+from satl.jobs import RunSpec, Shared, what_counts
 from satl.lane import Lane
 from satl.records import TRAIN_FILES, RunFolder, RunKey
 
@@ -33,7 +33,7 @@ def check_ownership(folder: Path, config: dict[str, Any]) -> None:
         raise UserError(f"{folder} is a file; name a folder for the run with --out")
     if not path.is_file():
         return
-    found = read_yaml(path)
+    config, found = what_counts(config), what_counts(read_yaml(path))
     differing = [k for k in (*config, *found) if config.get(k) != found.get(k)]
     if differing:
         key = differing[0]

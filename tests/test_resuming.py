@@ -127,6 +127,19 @@ def test_a_checkpoint_of_other_options_is_not_used(tmp_path, shared, observed, m
     assert len(list(shared.checkpoints.iterdir())) == 2
 
 
+def test_settings_of_speed_alone_keep_checkpoint_and_folder(
+    tmp_path, shared, observed, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_before_step(patch, STEPS + 1)
+        train(shared, [spec(observed, tmp_path / "run")])
+    slower = shared.training.model_copy(update={"workers": 1, "image_cache": "none"})
+    done = stop_before_step(monkeypatch, None)
+    train(replace(shared, training=slower), [spec(observed, tmp_path / "run")])
+    assert done[0] == (1, 0)
+    train(shared, [spec(observed, tmp_path / "run")])
+
+
 def test_a_checkpoint_for_other_test_images_is_not_used(tmp_path, shared, observed, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         stop_before_step(patch, STEPS + 1)

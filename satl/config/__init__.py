@@ -10,9 +10,10 @@ from satl.config.experiment import (
     read_options,
 )
 from satl.config.strict import Strict
-from satl.config.training import Model, Pretraining, Training
+from satl.config.training import SPEED_ONLY, Model, Pretraining, Training
 
 __all__ = [
+    "SPEED_ONLY",
     "CocoDataset", "CocoSplit", "Dataset", "Experiment", "GlyphsDataset", "MethodEntry", "Model",
     "Pretraining", "Strict", "Training", "VgDataset", "load", "parse", "ratio_name", "read_options",
 ]  # fmt: skip

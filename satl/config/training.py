@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from satl.config.strict import Strict
 from satl.explain import suggestion
 
+# Keys of `training` that change how fast a run is, and no bit of what it computes.
+SPEED_ONLY = frozenset({"workers", "image_cache"})
+
 
 class Model(Strict):
     """The trunk that all methods share (methods: shared protocol, feature path)."""

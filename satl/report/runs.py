@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from satl.config import Experiment
+from satl.config import SPEED_ONLY, Experiment
 from satl.errors import UserError
 from satl.records import RunFolder, RunKey, run_keys
 
-# Settings that change how fast a run is, not what it computes: two runs that differ in them
-# alone belong to the same experiment.
-SPEED_ONLY = {
-    "training.workers", "training.threads", "training.image_cache", "training.eval_batch_size",
-}  # fmt: skip
+# Two runs that differ in these alone belong to the same experiment; the latter two change no
+# more than the rounding.
+MAY_DIFFER = {f"training.{key}" for key in (*SPEED_ONLY, "threads", "eval_batch_size")}
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _check_belongs(experiment: Experiment, key: RunKey, path: Path, config: Any)
     })  # fmt: skip
     found = flatten(config)
     for name, value in expected.items():
-        if name not in SPEED_ONLY and not _same(value, found.get(name)):
+        if name not in MAY_DIFFER and not _same(value, found.get(name)):
             raise UserError(
                 f"{path}: a results folder of another config: {name} is {found.get(name)!r} "
                 f"there and {value!r} in this experiment. Remove the folder, or give this "

@@ -76,7 +76,9 @@ rule train:
         device=EXPERIMENT.device,
         pixels=pixel_options,
         methods=methods_of,
-        protocol=EXPERIMENT.model_dump(include={"model", "training"}),
+        protocol=EXPERIMENT.model_dump(
+            include={"model", "training"}, exclude={"training": satl.config.SPEED_ONLY}
+        ),
     threads: EXPERIMENT.training.threads
     resources:
         gpu=GPUS,
