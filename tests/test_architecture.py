@@ -22,6 +22,7 @@ MODULES = sorted(
 # Whatever is not on a module's level or below it must not be imported by it.
 LEVELS = [
     {"satl", "satl.errors", "satl.explain", "satl.labels", "satl.seeds", "satl.registry"},
+    {"satl.sources"},
     {"satl.files", "satl.codehash", "satl.provenance"},
     {"satl.config", "satl.runs", "satl.metrics", "satl.losses", "satl.thresholds"},
     {"satl.blending", "satl.prototypes", "satl.transfer"},

@@ -9,10 +9,12 @@ from satl.config.experiment import (
     ratio_name,
     read_options,
 )
+from satl.config.sources import SourceOverride
 from satl.config.strict import Strict
 from satl.config.training import Model, Pretraining, Training
 
 __all__ = [
     "CocoDataset", "CocoSplit", "Dataset", "Experiment", "GlyphsDataset", "MethodEntry", "Model",
-    "Pretraining", "Strict", "Training", "load", "parse", "ratio_name", "read_options",
+    "Pretraining", "SourceOverride", "Strict", "Training", "load", "parse", "ratio_name",
+    "read_options",
 ]  # fmt: skip
