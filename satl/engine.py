@@ -116,7 +116,7 @@ class _Trainer:
         categories = run.observed.categories
         labels = torch.from_numpy(run.observed.labels)
         context = Context(categories, self.shared.training.epochs, self.steps, labels)
-        words = word_vectors(categories, self.shared.model.word_vectors)
+        words = word_vectors(categories, self.shared.words or self.shared.model.word_vectors)
         # Every method starts from the same weights, whatever was built before it.
         torch.manual_seed(derive_seed(self.seed, "model"))
         method = kind(options, context)

@@ -34,7 +34,8 @@ class RunSpec:
 class Shared:
     """What the runs of one training job have in common.
 
-    `test` is read for its images alone; `weights` is the file of the backbone's weights.
+    `test` is read for its images alone; `weights` is the file of the backbone's weights, `words`
+    that of the word vectors (None: as the config says).
     """
 
     model: Model
@@ -43,6 +44,7 @@ class Shared:
     weights: Path
     checkpoints: Path
     device: torch.device
+    words: Path | None = None
 
 
 def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[str, Any]:

@@ -33,8 +33,9 @@ class Source:
         urls: its addresses, in the order in which they are tried.
         provides: the file or folder it becomes, relative to the data folder. Where it is
             unpacked, the archive holds the last part of this path.
-        size: bytes to be downloaded, roughly: for display and free space, never a check.
-        unpacked: bytes after unpacking, roughly; 0: the file is used as it comes.
+        size: bytes to be downloaded, roughly (0: not known): for display and free space, never a
+            check.
+        unpacked: bytes after unpacking, roughly; None: the file is used as it comes.
         checks: what the file must be.
         path: a local file in the place of any address.
     """
@@ -42,14 +43,14 @@ class Source:
     urls: tuple[str, ...]
     provides: str
     size: int
-    unpacked: int = 0
+    unpacked: int | None = None
     checks: Checks = field(default_factory=Checks)
     path: str | None = None
 
     @property
     def space(self) -> int:
         """Bytes that downloading and unpacking take at once, roughly."""
-        return self.size * (self.path is None) + self.unpacked
+        return self.size * (self.path is None) + (self.unpacked or 0)
 
 
 # The second is the same storage under its other name, which has a certificate.

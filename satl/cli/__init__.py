@@ -8,7 +8,7 @@ import logging
 import sys
 
 from satl import __version__
-from satl.cli import data, results, training
+from satl.cli import data, downloads, results, training
 from satl.errors import UserError
 
 
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"satl {parsed.command}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted; the same command goes on from where it was", file=sys.stderr)
         return 130
     return 0
 
@@ -37,6 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"satl-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (*data.COMMANDS, *training.COMMANDS, *results.COMMANDS):
+    for add in (*downloads.COMMANDS, *data.COMMANDS, *training.COMMANDS, *results.COMMANDS):
         add(commands)
     return parser

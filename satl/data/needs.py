@@ -23,20 +23,15 @@ def sources_of(experiment: Experiment) -> dict[str, Source]:
 
 
 def _overridden(source: Source, override: SourceOverride) -> Source:
-    checks = source.checks
-    if override.has_checks:  # another build of the file: nothing of the catalogue holds for it
-        checks = Checks(bytes=override.bytes, md5=override.md5, sha256=override.sha256)
-    elif override.unchecked:
-        checks = Checks()
-    scale = (override.bytes or source.size) / source.size
-    return replace(
-        source,
-        urls=tuple(override.urls or source.urls),
-        path=override.path,
-        checks=checks,
-        size=int(source.size * scale),
-        unpacked=int(source.unpacked * scale),
-    )
+    changed: dict[str, Any] = {"urls": tuple(override.urls or source.urls), "path": override.path}
+    if override.has_checks or override.unchecked:
+        # Another build of the file: nothing of the catalogue holds for it.
+        size = override.bytes or 0
+        changed["checks"] = Checks(override.bytes, override.md5, override.sha256)
+        changed["size"] = size
+        if source.unpacked is not None:
+            changed["unpacked"] = int(source.unpacked * size / source.size)
+    return replace(source, **changed)
 
 
 def provided(experiment: Experiment, name: str) -> Path:

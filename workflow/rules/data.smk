@@ -36,6 +36,12 @@ def count_option(wildcards):
     return f"--expected-images {count}" if count else ""
 
 
+def table_inputs(wildcards):
+    if is_drawn(wildcards):
+        return drawn(wildcards)
+    return file_or_download(annotations(wildcards)) + downloads(images(wildcards))
+
+
 rule glyphs:
     output:
         directory(f"{DATA}/glyphs"),
@@ -53,7 +59,7 @@ rule glyphs:
 
 rule table:
     input:
-        lambda wildcards: drawn(wildcards) if is_drawn(wildcards) else annotations(wildcards),
+        table_inputs,
     output:
         table=f"{DATA}/{{part}}.npz",
         images=f"{DATA}/{{part}}-images.npz",

@@ -1,9 +1,15 @@
 # From splits to run folders. Training gets no true labels, neither of training nor test images.
 
 
+def backbone_inputs():
+    if EXPERIMENT.model.weights in ("glyphs", "random"):
+        return []
+    return file_or_download(weights_path(EXPERIMENT) or EXPERIMENT.model.weights)
+
+
 rule backbone:
     input:
-        [] if EXPERIMENT.model.weights in ("imagenet", "glyphs", "random") else EXPERIMENT.model.weights,
+        backbone_inputs(),
     output:
         f"{RESULTS}/backbone.pt",
     params:
@@ -34,13 +40,14 @@ rule train:
         observed=rules.split.output,
         test=f"{DATA}/test-images.npz",
         weights=rules.backbone.output,
-        words=EXPERIMENT.model.word_vectors or [],
+        words=rules.words.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
     output:
         expand(f"{RUN}/{{file}}", file=TRAIN_FILES, allow_missing=True),
     params:
         folder=RUN,
         checkpoints=f"{RESULTS}/checkpoints",
         device=EXPERIMENT.device,
+        words=lambda wildcards, input: f"--words {input.words}" if input.words else "",
         # These three decide whether a run is up to date.
         method=lambda wildcards: method_entry_of(wildcards).model_dump(),
         protocol=EXPERIMENT.model_dump(include={"model", "training"}),
@@ -55,5 +62,5 @@ rule train:
     shell:
         "{SATL} train --config {CONFIG} --dataset {wildcards.dataset}"
         " --method {wildcards.method} --observed {input.observed} --test-images {input.test}"
-        " --weights {input.weights} --checkpoints {params.checkpoints} --device {params.device}"
+        " --weights {input.weights} {params.words} --checkpoints {params.checkpoints} --device {params.device}"
         " --out {params.folder} > {log} 2>&1"
