@@ -46,13 +46,14 @@ def _run_download(args: argparse.Namespace) -> None:
 
 def _line(experiment: "Experiment", name: str) -> str:
     from satl.data.needs import is_own, provided, receipt, sources_of
+    from satl.data.unpack import in_words
 
     source, target = sources_of(experiment)[name], provided(experiment, name)
     if is_own(experiment, name):
         state = "yours"
     else:
         state = "there" if target.exists() and receipt(experiment, name).exists() else "to fetch"
-    size = f"{source.size / 1e6:,.1f} MB" if source.size else "size not known"
+    size = in_words(source.size) if source.size else "size not known"
     return f"{state:8}  {size:>15}  {name} -> {target}\n{'':27}{source.path or source.urls[0]}"
 
 

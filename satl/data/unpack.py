@@ -28,9 +28,14 @@ def check_space(folder: Path, wanted: int, what: str) -> None:
     free = shutil.disk_usage(present).free
     if free < wanted + SPARE:
         raise UserError(
-            f"{folder}: {what} needs {wanted / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free "
+            f"{folder}: {what} needs {in_words(wanted)}, but only {in_words(free)} are free "
             "there; free some space, or name a folder on another disk as `data_folder`"
         )
+
+
+def in_words(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def unpack(
