@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from satl.config import Training, read_options
 from satl.data.table import check_same_categories
-from satl.data.words import word_vectors
 from satl.errors import UserError
 from satl.jobs import RunSpec, Shared, run_config, run_identity
 from satl.lane import Lane
@@ -144,7 +143,7 @@ def build_lane(
     training, categories = shared.training, run.observed.categories
     steps = len(epoch_order(training, len(run.observed.file_names), seed, epoch=0))
     context = Context(categories, training.epochs, steps, torch.from_numpy(run.observed.labels))
-    words = word_vectors(categories, shared.model.word_vectors)
+    words = shared.word_vectors(categories)
     torch.manual_seed(derive_seed(seed, "model"))
     method = method_class(run.method)(options, context)
     model = method.build_model(backbone, torch.from_numpy(words), shared.model)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -51,6 +52,8 @@ def _known_keys(
             schema = datasets[str(key)]
         elif key in schema.model_fields:
             annotation = schema.model_fields[str(key)].annotation
+            if get_origin(annotation) is dict:  # of sections, by names that are the user's
+                annotation = get_args(annotation)[-1]
             is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
             schema = annotation if is_section else schema
     return list(schema.model_fields)

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from satl.codehash import training_code
@@ -45,8 +46,9 @@ class RunSpec:
 class Shared:
     """What the runs of one training job have in common.
 
-    `test` is read for its images alone; `weights` is the file of the backbone's weights; the
-    pixel files hold the decoded images where `training.image_cache` is disk.
+    `test` is read for its images alone; `weights` is the file of the backbone's weights, `words`
+    that of the word vectors (None: as the config says); the pixel files hold the decoded images
+    where `training.image_cache` is disk.
     """
 
     model: Model
@@ -55,8 +57,14 @@ class Shared:
     weights: Path
     checkpoints: Path
     device: torch.device
+    words: Path | None = None
     train_pixels: Path | None = None
     test_pixels: Path | None = None
+
+    def word_vectors(self, categories: tuple[str, ...]) -> np.ndarray:
+        """(C, word_dim) of the categories' names."""
+        path = str(self.words) if self.words else self.model.word_vectors
+        return word_vectors(categories, path)
 
     @cached_property
     def weights_digest(self) -> str:
@@ -97,7 +105,7 @@ def run_identity(run: RunSpec, shared: Shared, config: dict[str, Any]) -> str:
 
     Checkpoints and finished runs are used again only under the same name.
     """
-    words = word_vectors(run.observed.categories, shared.model.word_vectors)
+    words = shared.word_vectors(run.observed.categories)
     return digest(
         [
             what_counts(config),

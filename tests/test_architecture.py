@@ -30,6 +30,7 @@ LEVELS = [
         "satl.registry",
         "satl.seeds",
     },
+    {"satl.sources"},
     {"satl.files", "satl.codehash", "satl.provenance"},
     {"satl.stopping", "satl.precision"},
     {"satl.config", "satl.runs", "satl.metrics", "satl.losses", "satl.thresholds"},

@@ -8,7 +8,7 @@ import logging
 import sys
 
 from satl import __version__
-from satl.cli import data, estimate, images, results, training, vg
+from satl.cli import data, downloads, estimate, images, results, training, vg
 from satl.errors import UserError
 from satl.stopping import Stopped
 
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"satl-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    groups = (data, images, vg, estimate, training, results)
+    groups = (downloads, data, images, vg, estimate, training, results)
     for add in (add for group in groups for add in group.COMMANDS):
         add(commands)
     return parser

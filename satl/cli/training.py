@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from satl.cli.options import (
     add_command,
@@ -11,6 +12,10 @@ from satl.cli.options import (
     out_option,
     path_option,
 )
+from satl.errors import UserError
+
+if TYPE_CHECKING:
+    from satl.config import Experiment
 
 
 def _backbone(commands) -> None:
@@ -37,9 +42,21 @@ def _run_backbone(args: argparse.Namespace) -> None:
         with leased_device(args.device or experiment.device, experiment.runs_per_device) as device:
             weights = pretrain_on_glyphs(name, experiment.pretraining, choose_device(device))
     else:
-        weights = initial_weights(name, source)
+        weights = initial_weights(name, _imagenet(experiment) or source)
     with writing(args.out) as temporary:
         torch.save(weights, temporary)
+
+
+def _imagenet(experiment: "Experiment") -> str | None:
+    """ImageNet's weights, downloaded unless they are there; None where others are asked for."""
+    from satl.data.download import provide
+    from satl.data.needs import source_of, weights_path
+
+    path = weights_path(experiment)
+    name = path and source_of(experiment, path)
+    if name:
+        provide(experiment, [name])
+    return path
 
 
 def _train(commands) -> None:
@@ -61,6 +78,12 @@ def _train(commands) -> None:
         text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
         path_option(parser, f"--{part}-pixels", text, required=False)
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
+    path_option(
+        parser,
+        "--words",
+        "word vectors, from `satl words` (needed for word_vectors: glove)",
+        required=False,
+    )
     parser.add_argument(
         "--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints"
     )
@@ -79,6 +102,8 @@ def _run_train(args: argparse.Namespace) -> None:
 
     experiment = load(args.config)
     choose(experiment.datasets, args.dataset, "dataset")
+    if experiment.model.word_vectors == "glove" and not args.words:
+        raise UserError("model.word_vectors is glove: give --words FILE, from `satl words`")
     runs = []
     for name, observed, folder in args.runs:
         entry = choose(experiment.methods, name, "method")
@@ -92,6 +117,7 @@ def _run_train(args: argparse.Namespace) -> None:
             training=experiment.training,
             test=test,
             weights=args.weights,
+            words=args.words,
             checkpoints=args.checkpoints,
             device=choose_device(device),
             train_pixels=args.train_pixels,

@@ -9,11 +9,13 @@ from satl.config.experiment import (
     ratio_name,
     read_options,
 )
+from satl.config.sources import SourceOverride
 from satl.config.strict import Strict
 from satl.config.training import SPEED_ONLY, Model, Pretraining, Training
 
 __all__ = [
     "SPEED_ONLY",
     "CocoDataset", "CocoSplit", "Dataset", "Experiment", "GlyphsDataset", "MethodEntry", "Model",
-    "Pretraining", "Strict", "Training", "VgDataset", "load", "parse", "ratio_name", "read_options",
+    "Pretraining", "SourceOverride", "Strict", "Training", "VgDataset", "load", "parse",
+    "ratio_name", "read_options",
 ]  # fmt: skip

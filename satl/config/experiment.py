@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from satl.config.datasets import DATASETS, Dataset
+from satl.config.sources import SourceOverride
 from satl.config.strict import Name, Strict
 from satl.config.training import Model, Pretraining, Training
 from satl.errors import UserError
 from satl.explain import explain, suggestion
 from satl.files import read_yaml
 from satl.registry import METHODS
+from satl.sources import CATALOGUE
 
 
 class MethodEntry(Strict):
@@ -52,6 +54,11 @@ class Experiment(Strict):
     runs_per_device: int = Field(
         1, ge=1, description="local training jobs that may share a GPU at a time"
     )
+    data_folder: str = Field("data", min_length=1, description="where downloads are kept")
+    keep_archives: bool = Field(False, description="keep downloaded archives once unpacked")
+    sources: dict[str, SourceOverride] = Field(
+        {}, description="other places or checks of downloads, by their names in `satl download`"
+    )
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -71,6 +78,17 @@ class Experiment(Strict):
         if len(set(ratios)) < len(ratios):
             raise ValueError(f"{ratios} names a ratio twice")
         return ratios
+
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, sources: dict[str, SourceOverride]) -> dict[str, SourceOverride]:
+        for name in sources:
+            if name not in CATALOGUE:
+                raise ValueError(
+                    f"unknown source {name!r}{suggestion(name, CATALOGUE)}; "
+                    f"the sources are {', '.join(CATALOGUE)}"
+                )
+        return sources
 
     @model_validator(mode="after")
     def _check_ablations(self) -> "Experiment":

@@ -17,15 +17,16 @@ class Model(Strict):
     backbone: Literal["resnet101", "resnet50", "resnet18", "tiny"] = "resnet101"
     weights: str = Field(
         "imagenet",
-        description="imagenet (torchvision), glyphs (a short pre-training on single glyphs), "
-        "random, or the path of a state_dict",
+        description="imagenet (torchvision's IMAGENET1K_V1, downloaded), glyphs (a short "
+        "pre-training on single glyphs), random, or the path of a state_dict",
     )
     feature_dim: int = Field(1024, ge=1, description="D, channels after the 1x1 convolution")
     attention_dim: int = Field(512, ge=1, description="width of the semantic attention")
     word_vectors: str | None = Field(
         None,
-        description="text file of word vectors (GloVe format) for the category names; "
-        "none: random vectors that depend on the name alone, without meaning",
+        description="of the category names: glove (GloVe 840B, downloaded), or the path of a text "
+        "file in GloVe's format; none: random vectors that depend on the name alone, without "
+        "meaning",
     )
 
     @model_validator(mode="after")
@@ -38,6 +39,12 @@ class Model(Strict):
             )
         if self.weights == "imagenet" and self.backbone == "tiny":
             raise ValueError("there are no ImageNet weights for backbone 'tiny'")
+        words = self.word_vectors
+        if words is not None and words != "glove" and not set(words) & set("./\\"):
+            raise ValueError(
+                f"word_vectors {words!r}{suggestion(words, ['glove'])}: neither glove nor the "
+                "path of a file"
+            )
         return self
 
 

@@ -74,15 +74,12 @@ def initial_weights(name: str, source: str, seed: int = 0) -> dict[str, Tensor]:
 
     Args:
         name: the backbone, as in the config.
-        source: `imagenet` (torchvision's IMAGENET1K_V1, downloaded), `random`, or a path.
+        source: `random`, or the path of a state_dict (ImageNet's is downloaded beforehand).
         seed: of the random initialisation.
 
     Raises:
         UserError: no such file, or not a state_dict.
     """
-    if source == "imagenet":
-        weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
-        return weights.get_state_dict(progress=True, check_hash=True)
     if source == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "backbone"))

@@ -1,5 +1,4 @@
 # From images and annotations to label tables and partial-label splits.
-import re
 
 
 def dataset_of(wildcards):
@@ -44,6 +43,12 @@ def count_option(wildcards):
     return f"--expected-images {count}" if count else ""
 
 
+def table_inputs(wildcards):
+    if is_drawn(wildcards):
+        return drawn(wildcards)
+    return file_or_download(annotations(wildcards)) + downloads(images(wildcards))
+
+
 rule glyphs:
     output:
         directory(f"{DATA}/glyphs"),
@@ -61,7 +66,7 @@ rule glyphs:
 
 rule table:
     input:
-        lambda wildcards: drawn(wildcards) if is_drawn(wildcards) else annotations(wildcards),
+        table_inputs,
     output:
         f"{DATA}/{{part}}-annotated.npz",
     params:

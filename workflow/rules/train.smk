@@ -1,9 +1,15 @@
 # From splits to trained runs, `lanes` of them a job. Training gets no true labels, neither of training nor test images.
 
 
+def backbone_inputs():
+    if EXPERIMENT.model.weights in ("glyphs", "random"):
+        return []
+    return file_or_download(weights_path(EXPERIMENT) or EXPERIMENT.model.weights)
+
+
 rule backbone:
     input:
-        [] if EXPERIMENT.model.weights in ("imagenet", "glyphs", "random") else EXPERIMENT.model.weights,
+        backbone_inputs(),
     output:
         f"{RESULTS}/backbone.pt",
     params:
@@ -66,7 +72,7 @@ rule train:
         train_pixels=f"{DATA}/train.pixels" if ON_DISK else [],
         test_pixels=f"{DATA}/test.pixels" if ON_DISK else [],
         weights=rules.backbone.output,
-        words=EXPERIMENT.model.word_vectors or [],
+        words=rules.words.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
     output:
         directory(TRAINING),
     params:
@@ -74,6 +80,7 @@ rule train:
         checkpoints=f"{RESULTS}/checkpoints",
         finished=f"{RESULTS}/runs",
         device=EXPERIMENT.device,
+        words=lambda wildcards, input: f"--words {input.words}" if input.words else "",
         pixels=pixel_options,
         methods=methods_of,
         protocol=EXPERIMENT.model_dump(
@@ -88,5 +95,5 @@ rule train:
         ENVIRONMENT
     shell:
         "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs} {params.pixels}"
-        " --test-images {input.test} --weights {input.weights} --device {params.device}"
+        " {params.words} --test-images {input.test} --weights {input.weights} --device {params.device}"
         " --checkpoints {params.checkpoints} --finished {params.finished} > {log} 2>&1"

@@ -17,13 +17,26 @@ def vg_name_options(wildcards):
     return " ".join(f"--name {shlex.quote(f'{index}={name}')}" for index, name in given)
 
 
+def vg_name_inputs(wildcards):
+    dataset = dataset_of(wildcards)
+    return file_or_download(dataset.index) + file_or_download(dataset.objects)
+
+
+def vg_table_inputs(wildcards):
+    dataset = dataset_of(wildcards)
+    files = (dataset.train_list, dataset.test_list, dataset.index)
+    waited_for = [path for file in files for path in file_or_download(file)]
+    return waited_for + downloads(*dataset.images)
+
+
 rule vg_names:
     input:
-        index=lambda wildcards: dataset_of(wildcards).index,
-        objects=lambda wildcards: dataset_of(wildcards).objects,
+        vg_name_inputs,
     output:
         f"{DATA}/categories.json",
     params:
+        index=lambda wildcards: dataset_of(wildcards).index,
+        objects=lambda wildcards: dataset_of(wildcards).objects,
         categories=lambda wildcards: dataset_of(wildcards).categories,
         by_hand=vg_name_options,
         code=code_hash("satl.data.vg_names"),
@@ -34,19 +47,20 @@ rule vg_names:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} vg-names {input.index:q} --objects {input.objects:q}"
+        "{SATL} vg-names {params.index:q} --objects {params.objects:q}"
         " --categories {params.categories} {params.by_hand} --out {output} > {log} 2>&1"
 
 
 rule vg_table:
     input:
-        list=lambda wildcards: vg_list(wildcards, wildcards.part),
-        other=lambda wildcards: vg_list(wildcards, VG_PARTS[wildcards.part]),
-        index=lambda wildcards: dataset_of(wildcards).index,
+        vg_table_inputs,
         names=f"{DATA}/categories.json",
     output:
         f"{DATA}/{{part}}-annotated.npz",
     params:
+        list=lambda wildcards: vg_list(wildcards, wildcards.part),
+        other=lambda wildcards: vg_list(wildcards, VG_PARTS[wildcards.part]),
+        index=lambda wildcards: dataset_of(wildcards).index,
         images=lambda wildcards: dataset_of(wildcards).images,
         unannotated=lambda wildcards: dataset_of(wildcards).unannotated,
         expected=vg_count_option,
@@ -58,6 +72,6 @@ rule vg_table:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} vg-table {input.list:q} --apart-from {input.other:q} --index {input.index:q}"
+        "{SATL} vg-table {params.list:q} --apart-from {params.other:q} --index {params.index:q}"
         " --names {input.names} --images {params.images:q} {params.expected}"
         " --unannotated {params.unannotated} --out {output} > {log} 2>&1"

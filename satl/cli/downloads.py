@@ -1,0 +1,77 @@
+"""`satl download` and `words`: what comes from elsewhere, and the part of it that is used."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from satl.cli.options import add_command, config_option, out_option, path_option
+from satl.errors import UserError
+
+if TYPE_CHECKING:
+    from satl.config import Experiment
+
+
+def _download(commands) -> None:
+    text = "download, verify and unpack what the paths of a config need"
+    parser = add_command(commands, "download", _run_download, text)
+    config_option(parser)
+    parser.add_argument(
+        "--only", nargs="+", metavar="SOURCE", help="these files, needed or not (see --list)"
+    )
+    parser.add_argument("--list", action="store_true", help="only say what there is to fetch")
+
+
+def _run_download(args: argparse.Namespace) -> None:
+    from satl.config import load
+    from satl.data.download import provide
+    from satl.data.needs import needed
+    from satl.explain import suggestion
+    from satl.sources import CATALOGUE
+
+    experiment = load(args.config)
+    names = list(dict.fromkeys(args.only or needed(experiment)))
+    for name in names:
+        if name not in CATALOGUE:
+            near = suggestion(name, CATALOGUE)
+            known = ", ".join(CATALOGUE)
+            raise UserError(f"unknown source {name!r}{near}; the sources are {known}")
+    if not names:
+        print(f"{args.config} names no file in {experiment.data_folder} that could be downloaded")
+    elif args.list:
+        print("\n".join(_line(experiment, name) for name in names))
+    else:
+        provide(experiment, names)
+
+
+def _line(experiment: "Experiment", name: str) -> str:
+    from satl.data.needs import is_own, provided, receipt, sources_of
+    from satl.data.unpack import in_words
+
+    source, target = sources_of(experiment)[name], provided(experiment, name)
+    if is_own(experiment, name):
+        state = "yours"
+    else:
+        state = "there" if target.exists() and receipt(experiment, name).exists() else "to fetch"
+    size = in_words(source.size) if source.size else "size not known"
+    return f"{state:8}  {size:>15}  {name} -> {target}\n{'':27}{source.path or source.urls[0]}"
+
+
+def _words(commands) -> None:
+    text = "take the word vectors of category names out of a large file"
+    parser = add_command(commands, "words", _run_words, text)
+    parser.add_argument("vectors", type=Path, help="text file of word vectors, in GloVe's format")
+    path_option(parser, "--images", "a table of images, from `satl table`: its category names")
+    out_option(parser, "text file to write")
+
+
+def _run_words(args: argparse.Namespace) -> None:
+    from satl.data.table import LabelTable
+    from satl.data.words import extract_words
+
+    categories = LabelTable.load(args.images).categories
+    count = extract_words(args.vectors, categories, args.out)
+    print(json.dumps({"categories": len(categories), "words": count}))
+
+
+COMMANDS = (_download, _words)
