@@ -1,0 +1,96 @@
+"""What an experiment will cost, told beforehand."""
+
+import re
+
+import pytest
+import torch
+import yaml
+
+from satl.cli import main
+from satl.config import parse
+from satl.errors import UserError
+from satl.estimate import Cost, DatasetCosts, measure, training_hours
+from satl.sizes import DatasetSize, dataset_sizes, pixel_bytes, run_bytes
+
+CONFIG = {
+    "name": "x",
+    "device": "cpu",
+    "datasets": {
+        "photos": {
+            "format": "coco",
+            "train": {"images": "a", "annotations": "a.json", "expected_images": 1000},
+            "test": {"images": "b", "annotations": "b.json", "expected_images": 300},
+        },
+        "drawn": {"format": "glyphs", "train_images": 40, "test_images": 20},
+    },
+    "methods": {"satl": {}, "sst": {}},
+    "known_ratios": [0.1, 0.5, 0.9],
+    "lanes": 3,
+    "model": {"backbone": "tiny", "weights": "random", "feature_dim": 8, "attention_dim": 4},
+    "training": {"epochs": 2, "batch_size": 10, "resize": 36, "image_size": 32},
+}
+
+
+def experiment(**changes):
+    return parse({**CONFIG, **changes}, "x.yaml")
+
+
+def test_sizes_come_from_the_config_before_anything_is_there():
+    sizes = dataset_sizes(experiment())
+    assert sizes["photos"] == DatasetSize(1000, 300, 80, "80 categories assumed")
+    assert sizes["drawn"] == DatasetSize(40, 20, 20)
+
+
+def test_sizes_come_from_the_annotations_once_they_are_there(tmp_path, coco_folder):
+    section = {
+        part: {"images": "x", "annotations": str(coco_folder / part / "instances.json")}
+        for part in ("train", "test")
+    }
+    sizes = dataset_sizes(experiment(datasets={"photos": {"format": "coco", **section}}))
+    assert sizes["photos"] == DatasetSize(24, 12, 4)
+
+
+def test_unknown_sizes_are_asked_for():
+    section = {part: {"images": "x", "annotations": f"{part}.json"} for part in ("train", "test")}
+    wanted = experiment(datasets={"photos": {"format": "coco", **section}})
+    with pytest.raises(UserError, match=r"train\.json.*datasets\.photos\.train\.expected_images"):
+        dataset_sizes(wanted)
+
+
+def test_disk():
+    size = DatasetSize(1000, 300, 80)
+    assert pixel_bytes(experiment(), size) == 0
+    on_disk = experiment(training={**CONFIG["training"], "image_cache": "disk"})
+    assert pixel_bytes(on_disk, size) == 3 * (1000 * 36 * 36 + 300 * 32 * 32)
+    assert run_bytes(experiment(), size) == 4 * 2 * 300 * 80 + 1000 * 80 * 4.2
+
+
+def test_hours_are_those_of_shared_and_own_parts():
+    """100 steps and 300 test images an epoch, two epochs; three lanes share a job."""
+    costs = DatasetCosts(Cost(train=3.0, test=1.0), {"satl": Cost(2.0, 0.1), "sst": Cost(4.0, 0.2)})
+    config = experiment(datasets={"photos": CONFIG["datasets"]["photos"]})
+    shared, satl, sst = 200 * 3 + 600, 200 * 2 + 60, 200 * 4 + 120
+    together, alone = training_hours(config, dataset_sizes(config), {"photos": costs})
+    assert together == pytest.approx((2 * shared + 3 * satl + 3 * sst) / 3600)
+    assert alone == pytest.approx((6 * shared + 3 * satl + 3 * sst) / 3600)
+
+
+def test_measuring_times_every_method():
+    config = experiment()
+    costs = measure(config, dataset_sizes(config), torch.device("cpu"), seconds=0.5)
+    assert costs.keys() == {"photos", "drawn"}
+    for cost in costs.values():
+        assert cost.methods.keys() == {"satl", "sst"}
+        assert all(c.train > c.test > 0 for c in (cost.shared, *cost.methods.values()))
+
+
+def test_the_command(tmp_path, capsys):
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(CONFIG))
+    path = str(tmp_path / "x.yaml")
+    assert main(["estimate", "--configfile", path, "--seconds", "0.2"]) == 0
+    text = capsys.readouterr().out
+    assert "x: 12 runs in 4 training jobs" in text
+    assert "photos: 1,000 training and 300 test images, 80 categories (80 categories" in text
+    hours = [float(h) for h in re.findall(r"([\d.]+) hours", text)]
+    assert len(hours) == 2
+    assert not list(tmp_path.glob("results")), "nothing is written"
