@@ -1,6 +1,9 @@
 """The training loop: records, determinism to the bit, lanes, and errors."""
 
+import shutil
+import sysconfig
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +182,19 @@ def test_the_tiny_run_of_every_method_learns(tmp_path, shared, observed, method)
     known = RunFolder(tmp_path / "run").epochs().filter(regex="^loss_known")
     assert (known.iloc[-1] < known.iloc[0]).all()
     assert known.shape[1] == 1
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_nearly_the_same(tmp_path, shared, observed):
+    """torch.compile on the CPU needs a C++ compiler and Python's headers."""
+    headers = Path(sysconfig.get_paths()["include"], "Python.h")
+    if shutil.which("g++") is None or not headers.is_file():
+        pytest.skip("no C++ compiler, or no headers of Python")
+    once = shared.training.model_copy(update={"epochs": 1})
+    train(replace(shared, training=once), [spec(observed, tmp_path / "plain")])
+    compiled = once.model_copy(update={"compile": True})
+    train(replace(shared, training=compiled), [spec(observed, tmp_path / "compiled")])
+    plain, fast = (
+        RunFolder(tmp_path / name).predictions()["logits"] for name in ("plain", "compiled")
+    )
+    assert np.abs(plain - fast).max() < 1e-2
