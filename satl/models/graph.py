@@ -51,7 +51,8 @@ class GatedGraph(nn.Module):
             update = torch.sigmoid(self.fc_1_w(message) + self.fc_1_u(state))
             reset = torch.sigmoid(self.fc_2_w(message) + self.fc_2_u(state))
             candidate = torch.tanh(self.fc_3_w(message) + self.fc_3_u(reset * state))
-            state = torch.lerp(state, candidate, update)
+            # Under autocast the gates are in half precision, whatever the features are in.
+            state = torch.lerp(state, candidate.to(state.dtype), update.to(state.dtype))
         return state
 
 
