@@ -98,6 +98,6 @@ def test_a_data_set_from_the_net(web, tmp_path):
     assert len(web.seen) == 2 * len(archives)
 
     # A forced repetition finds the data, and keeps the receipt that tells of its origin.
-    done = snakemake(tree, "data/receipts/val2014.zip.json", "--force")
+    done = snakemake(tree, "--force", "data/receipts/val2014.zip.json")
     assert done.returncode == 0, output(done)
     assert json.loads((tree / "data/receipts/val2014.zip.json").read_text()) == receipt
