@@ -19,6 +19,7 @@ from satl.data.splits import split
 from satl.data.table import LabelTable
 from satl.engine import build_lane, prepare_torch
 from satl.jobs import RunSpec, Shared
+from satl.lane import Lane
 from satl.models.backbone import Backbone, build_backbone, initial_weights
 from satl.registry import method_class
 from satl.runs import training_jobs
@@ -91,7 +92,7 @@ def _costs(
     )
     methods = {}
     for name in tqdm(experiment.methods, desc=f"{categories} categories", unit="method"):
-        lane = _lane(experiment, name, categories, backbone, device)
+        lane = made_up_lane(experiment, name, categories, backbone, device)
         rows = torch.arange(training.batch_size, device=device)
 
         def train_step(lane=lane, rows=rows) -> None:
@@ -106,7 +107,10 @@ def _costs(
     return DatasetCosts(shared, methods)
 
 
-def _lane(experiment: Experiment, name: str, categories: int, backbone, device):
+def made_up_lane(
+    experiment: Experiment, name: str, categories: int, backbone: Backbone, device: torch.device
+) -> Lane:
+    """A lane of method `name` in mid-schedule, on images that do not exist."""
     entry, training = experiment.methods[name], experiment.training
     table = split(_made_up_table(training.batch_size * BATCHES, categories), 0.5)
     run = RunSpec(experiment.name, "made-up", name, **entry.model_dump(), observed=table,

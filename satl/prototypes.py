@@ -19,20 +19,29 @@ class FeatureBank(nn.Module):
 
     def __init__(self, categories: int, size: int, feature_dim: int) -> None:
         super().__init__()
-        self.register_buffer("features", torch.zeros(categories, size, feature_dim))
+        self.shape = (categories, size, feature_dim)
+        # One row more than there are slots, for what is not to be remembered: writing it there
+        # needs no list of what is, for which the CPU would have to wait for a GPU.
+        self.register_buffer("rows", torch.zeros(categories * size + 1, feature_dim))
         self.register_buffer("seen", torch.zeros(categories, dtype=torch.long))
+
+    @property
+    def features(self) -> Tensor:
+        """(C, K, D); slots of zeros are empty."""
+        return self.rows[:-1].view(self.shape)
 
     @torch.no_grad()
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Remember the positives of a batch: (B, C, D) features, (B, C) labels."""
-        size = self.features.shape[1]
+        categories, size, _ = self.shape
         positive = labels > 0
         count = positive.sum(0)
         rank = positive.cumsum(0) - 1
+        first_slot = torch.arange(categories, device=labels.device) * size
         # Of more positives than there are slots, the last ones stay: no slot is written twice.
-        image, category = (positive & (rank >= count - size)).nonzero(as_tuple=True)
-        slot = (self.seen + rank)[image, category] % size
-        self.features[category, slot] = features[image, category].float()
+        kept = positive & (rank >= count - size)
+        row = torch.where(kept, first_slot + (self.seen + rank) % size, categories * size)
+        self.rows.index_copy_(0, row.flatten(), features.flatten(0, 1).float())
         self.seen += count
 
 
@@ -52,7 +61,7 @@ class Prototypes(nn.Module):
     def __init__(self, bank: FeatureBank, clusters: int, first: int, period: int) -> None:
         super().__init__()
         self.bank, self.first, self.period = bank, first, period
-        categories, _, feature_dim = bank.features.shape
+        categories, _, feature_dim = bank.shape
         self.register_buffer("centres", torch.zeros(categories, clusters, feature_dim))
 
     def update(
