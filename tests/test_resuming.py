@@ -231,7 +231,7 @@ def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observ
         environment = {**os.environ, "PYTHONPATH": os.getcwd()}
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *arguments], cwd=tmp_path, env=environment,
-            stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     whole = start("whole", "c1")
@@ -241,22 +241,21 @@ def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observ
         process = start("run", "c2")
         # Most of the start is importing torch; the training itself lasts some two seconds.
         number = signal.SIGTERM if kills % 4 == 3 else signal.SIGKILL
-        began = False
-        for line in process.stderr:
-            if re.search(r"epoch \d+/12", line):
-                began = True
+        said = ""
+        for line in process.stdout:
+            said += line
+            if kills < 12 and re.search(r"epoch \d+/12", line):
+                time.sleep(moments.uniform(0, 0.4))
+                process.send_signal(number)
+                kills += 1
                 break
-        if began and kills < 12:
-            time.sleep(moments.uniform(0, 0.4))
-            process.send_signal(number)
-            kills += 1
-        rest = process.stderr.read()
-        resumed += "goes on after epoch" in line + rest
+        said += process.stdout.read()
+        resumed += "goes on after epoch" in said
         status = process.wait(timeout=200)
         if status == 0:
             break
         # -SIGTERM: the training was done, and only Python's own exit was cut.
-        assert status in (-signal.SIGKILL, 143, -signal.SIGTERM), rest
+        assert status in (-signal.SIGKILL, 143, -signal.SIGTERM), said
     assert kills == 12
     assert resumed >= 8
     same_numbers(tmp_path / "whole/satl", tmp_path / "run/satl")

@@ -25,7 +25,7 @@ class Backbone:
 
 
 class TinyResNet(nn.Module):
-    """A residual network for 64-pixel pictures on a CPU: four blocks, stride 8, 128 channels.
+    """A residual network for 64-pixel pictures on a CPU: four blocks, stride 8, 96 channels.
 
     Its stages bear torchvision's names, so that it is cut and loaded like the large ones. As in
     a ResNet-101 the frozen stages do most of the work and the last is a bottleneck: runs that
@@ -38,11 +38,11 @@ class TinyResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(24)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        self.layer1 = _block(24, 32, stride=1)
-        self.layer2 = _block(32, 64, stride=2)
-        self.layer3 = _block(64, 64, stride=1)
-        self.layer4 = nn.Sequential(Bottleneck(64, 32, downsample=_shortcut(64, 128, stride=1)))
-        self.fc = nn.Linear(128, num_classes)
+        self.layer1 = _block(24, 40, stride=1)
+        self.layer2 = _block(40, 80, stride=2)
+        self.layer3 = _block(80, 96, stride=1)
+        self.layer4 = nn.Sequential(Bottleneck(96, 24))
+        self.fc = nn.Linear(96, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) normalised images to (B, num_classes) logits."""
