@@ -24,7 +24,7 @@ from satl.models.backbone import Backbone, build_backbone, initial_weights
 from satl.registry import method_class
 from satl.runs import training_jobs
 from satl.sizes import DatasetSize
-from satl.trainer import frozen_maps
+from satl.trainer import frozen_maps, frozen_stages
 
 POSITIVE_SHARE = 0.04  # about three of COCO's eighty categories an image
 BATCHES = 4  # of the made-up table
@@ -74,7 +74,7 @@ def _costs(
     budget: float,
 ) -> DatasetCosts:
     training = experiment.training
-    frozen = backbone.frozen.to(device, memory_format=torch.channels_last)
+    frozen = frozen_stages(backbone, training, device)
     augment = Augmentation(training.crop_scales, training.image_size, training.flip)
     draws = augmentation_draws(training.batch_size, 0, 0)
     read = torch.randint(0, 256, (training.batch_size, 3, training.resize, training.resize))
@@ -112,7 +112,7 @@ def made_up_lane(
 ) -> Lane:
     """A lane of method `name` in mid-schedule, on images that do not exist."""
     entry, training = experiment.methods[name], experiment.training
-    table = split(_made_up_table(training.batch_size * BATCHES, categories), 0.5)
+    table = split(made_up_table(training.batch_size * BATCHES, categories), 0.5)
     run = RunSpec(experiment.name, "made-up", name, **entry.model_dump(), observed=table,
                   folder=Path())  # fmt: skip
     shared = Shared(experiment.model.model_copy(update={"word_vectors": None}), training, table,
@@ -123,7 +123,8 @@ def made_up_lane(
     return lane
 
 
-def _made_up_table(images: int, categories: int) -> LabelTable:
+def made_up_table(images: int, categories: int) -> LabelTable:
+    """Labels of images that do not exist, as many positive as in COCO."""
     present = np.random.default_rng(0).random((images, categories)) < POSITIVE_SHARE
     present[0] = True  # a category without positives would be spared some of the work
     return LabelTable(

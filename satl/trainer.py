@@ -58,9 +58,7 @@ class Trainer:
         self.device, self.training, self.seed = shared.device, shared.training, seed
         self.lanes = list(lanes)
         self.failures: list[UserError] = []
-        self.frozen = backbone.frozen.to(self.device, memory_format=torch.channels_last)
-        if self.training.compile:
-            self.frozen.compile()
+        self.frozen = frozen_stages(backbone, self.training, self.device)
         training = self.training
         self.train_images = open_images(
             observed, training.resize, training.image_cache, shared.train_pixels, "train"
@@ -170,6 +168,14 @@ class Trainer:
             yield maps
         if count <= KEPT_MAPS_BYTES:
             self.kept_maps = kept
+
+
+def frozen_stages(backbone: Backbone, training: Training, device: torch.device) -> nn.Module:
+    """The backbone's frozen part on the device, compiled where the config says so."""
+    frozen = backbone.frozen.to(device, memory_format=torch.channels_last)
+    if training.compile:
+        frozen.compile()
+    return frozen
 
 
 @torch.no_grad()

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from epochs import epoch_of, images_trained, trainer_of
 from plain_loop import PlainRun
 
-from satl.config import load, read_options
+from satl.config import load
 from satl.data.coco import read_coco
 from satl.data.glyphs import draw_dataset
 from satl.data.splits import split
-from satl.engine import build_lane, prepare_torch
-from satl.jobs import RunSpec, Shared
-from satl.models.backbone import build_backbone, initial_weights
-from satl.registry import METHODS, method_class
-from satl.stopping import StopRequest
-from satl.trainer import Trainer
+from satl.engine import prepare_torch
+from satl.jobs import Shared
+from satl.registry import METHODS
 
 DEMO = load(Path(__file__).parents[2] / "workflow/config/demo.yaml")
 IMAGES = 256
@@ -42,28 +40,13 @@ def job(tmp_path_factory):
     return shared, split(tables["train"], 0.5)
 
 
-def epoch_of_lanes(job, methods):
-    """A function that trains one epoch of `methods`, side by side."""
-    shared, observed = job
-    prepare_torch(shared.training, CPU)
-    backbone = build_backbone("tiny", initial_weights("tiny", "random"))
-    lanes = []
-    for name in methods:
-        run = RunSpec("b", "g", name, name, {}, observed, Path())
-        options = read_options(method_class(name).Options, {}, name)
-        lanes.append(build_lane(run, options, shared, backbone, 0, shared.checkpoints))
-    trainer = Trainer(shared, backbone, lanes, observed, seed=0)
-
-    def epoch():
-        for lane in lanes:
-            lane.epoch, lane.step = EPOCH, 0
-        trainer._train_epoch(lanes, EPOCH, StopRequest())
-
-    return epoch
+def bench_engine(benchmark, job, methods):
+    trainer = trainer_of(*job, methods)
+    benchmark.pedantic(epoch_of(trainer, EPOCH), rounds=3, warmup_rounds=1)
+    report(benchmark, images_trained(trainer))
 
 
-def report(benchmark, runs):
-    images = IMAGES // DEMO.training.batch_size * DEMO.training.batch_size * runs
+def report(benchmark, images):
     if benchmark.enabled:
         benchmark.extra_info["images_per_second"] = round(images / benchmark.stats.stats.mean)
 
@@ -71,8 +54,7 @@ def report(benchmark, runs):
 @pytest.mark.parametrize("method", METHODS)
 def test_engine(benchmark, job, method):
     benchmark.group = f"an epoch of {IMAGES} images, {method}"
-    benchmark.pedantic(epoch_of_lanes(job, [method]), rounds=3, warmup_rounds=1)
-    report(benchmark, 1)
+    bench_engine(benchmark, job, [method])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -82,11 +64,10 @@ def test_plain_loop(benchmark, job, method):
     prepare_torch(shared.training, CPU)
     run = PlainRun(method, observed, shared.model, shared.training)
     benchmark.pedantic(run.epoch, (EPOCH,), rounds=2, warmup_rounds=1)
-    report(benchmark, 1)
+    report(benchmark, IMAGES // DEMO.training.batch_size * DEMO.training.batch_size)
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 9])
 def test_lanes_of_satl(benchmark, job, lanes):
     benchmark.group = f"an epoch of {IMAGES} images a lane, satl"
-    benchmark.pedantic(epoch_of_lanes(job, ["satl"] * lanes), rounds=3, warmup_rounds=1)
-    report(benchmark, lanes)
+    bench_engine(benchmark, job, ["satl"] * lanes)

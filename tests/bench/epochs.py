@@ -1,0 +1,43 @@
+"""Epochs of the real engine, data path included, as benchmarks time them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from satl.config import read_options
+from satl.data.table import LabelTable
+from satl.engine import build_lane, prepare_torch
+from satl.jobs import RunSpec, Shared
+from satl.models.backbone import build_backbone, initial_weights
+from satl.registry import method_class
+from satl.stopping import StopRequest
+from satl.trainer import Trainer, epoch_order
+
+
+def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> Trainer:
+    """The trainer of one lane for each of `methods`, with random weights."""
+    prepare_torch(shared.training, shared.device)
+    name = shared.model.backbone
+    backbone = build_backbone(name, initial_weights(name, "random"))
+    lanes = []
+    for method in methods:
+        run = RunSpec("bench", "bench", method, method, {}, observed, Path())
+        options = read_options(method_class(method).Options, {}, method)
+        lanes.append(build_lane(run, options, shared, backbone, 0, shared.checkpoints))
+    return Trainer(shared, backbone, lanes, observed, seed=0)
+
+
+def epoch_of(trainer: Trainer, epoch: int) -> Callable[[], None]:
+    """A function that trains all lanes for the epoch of that number."""
+
+    def train() -> None:
+        for lane in trainer.lanes:
+            lane.epoch, lane.step = epoch, 0
+        trainer._train_epoch(trainer.lanes, epoch, StopRequest())
+
+    return train
+
+
+def images_trained(trainer: Trainer) -> int:
+    """In an epoch, by all lanes together."""
+    batches = epoch_order(trainer.training, len(trainer.train_images), 0, 0)
+    return sum(map(len, batches)) * len(trainer.lanes)
