@@ -21,7 +21,7 @@ test: .venv/ready ## run the tests
 	pytest -n 2 --dist loadfile $(ARGS)
 
 bench: .venv/ready ## run the speed benchmarks
-	pytest tests/bench --benchmark-only --benchmark-columns=mean,stddev,rounds $(ARGS)
+	pytest tests/bench --benchmark-only --benchmark-columns=min,mean,stddev,rounds $(ARGS)
 
 ui: .venv/ready ## show the results in the MLflow UI on http://localhost:5000
 	@test -f results/mlflow.db || { echo "results/mlflow.db: no runs yet; 'make run' first"; exit 1; }

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # Categories are taken in groups such that a group's tanh has about this many entries.
-GROUP_ENTRIES = 2**22
+GROUP_ENTRIES = 2**20
 
 
 class SemanticDecoupling(nn.Module):
@@ -54,7 +54,7 @@ class _TanhScores(torch.autograd.Function):
         groups = _groups(a, b)
         scores = []
         for group in groups:
-            tanh = torch.tanh(a.unsqueeze(2) * group)
+            tanh = (a.unsqueeze(2) * group).tanh_()
             scores.append(tanh @ w)
         ctx.save_for_backward(a, b, w, *([tanh] if len(groups) == 1 else []))
         return torch.cat(scores, 2)
@@ -69,7 +69,7 @@ class _TanhScores(torch.autograd.Function):
         for group in _groups(a, b):
             slope = grad[:, :, start : start + len(group)].contiguous()
             start += len(group)
-            tanh = kept[0] if kept else torch.tanh(a.unsqueeze(2) * group)
+            tanh = kept[0] if kept else (a.unsqueeze(2) * group).tanh_()
             grad_w += slope.reshape(-1) @ tanh.view(-1, len(w))
             # slope · (1 - tanh²), in as few passes over memory as can be; w comes in last.
             inner = tanh * slope.unsqueeze(3)

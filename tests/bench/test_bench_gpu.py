@@ -67,7 +67,7 @@ def bench(benchmark, job, methods):
 
     benchmark.pedantic(whole_epoch, rounds=3, warmup_rounds=1)
     if benchmark.enabled:
-        seconds, images = benchmark.stats.stats.mean, images_trained(trainer)
+        seconds, images = benchmark.stats.stats.min, images_trained(trainer)
         steps = images / len(methods) / trainer.training.batch_size
         benchmark.extra_info["images_per_second"] = round(images / seconds)
         benchmark.extra_info["TFLOP/s"] = round(flops * steps / seconds / 1e12, 1)
