@@ -86,3 +86,14 @@ def test_table(coco_folder) -> LabelTable:
 @pytest.fixture(scope="session")
 def observed(train_table) -> LabelTable:
     return split(train_table, 0.5)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Below the tables, what benchmarks have noted beside their times (images per second)."""
+    noted = [b for b in config._benchmarksession.benchmarks if b.extra_info]
+    if noted:
+        terminalreporter.section("beside the times")
+    for benchmark in noted:
+        values = ", ".join(f"{name} {value:,}" for name, value in benchmark.extra_info.items())
+        terminalreporter.write_line(f"{benchmark.name:40} {values}")
