@@ -1,10 +1,10 @@
 """Interrupted trainings: whatever stops them, the same command ends at the same numbers."""
 
+import multiprocessing
 import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -13,7 +13,7 @@ import pytest
 import torch
 from trials import TRAINING, same_numbers, spec
 
-from satl import trainer
+from satl import cli, trainer
 from satl.engine import train
 from satl.errors import UserError
 from satl.lane import Lane
@@ -199,19 +199,26 @@ known_ratios: [0.5]
 model: {backbone: tiny, weights: random, feature_dim: 12, attention_dim: 6}
 training: {epochs: 12, batch_size: 5, resize: 18, image_size: 16, workers: 0}
 """
-# In the way of a user's process, but a checkpoint after every step, and steps that last.
-PROGRAM = """
-import sys, time
-from satl import cli, trainer
-from satl.lane import Lane
-trainer.CHECKPOINT_SECONDS = 0
-real = Lane.train_step
-def step(lane, *arguments):
-    time.sleep(0.01)
-    real(lane, *arguments)
-Lane.train_step = step
-sys.exit(cli.main(sys.argv[1:]))
-"""
+# Forked from a process that has imported torch: most of the time of a start is spent on that.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["satl.cli", "satl.engine"])
+
+
+def run_command(folder, arguments, log):
+    """`satl` in a process of its own, with a checkpoint after every step, and steps that last."""
+    os.chdir(folder)
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    trainer.CHECKPOINT_SECONDS = 0
+    real = Lane.train_step
+
+    def step(lane, *arguments):
+        time.sleep(0.01)
+        real(lane, *arguments)
+
+    Lane.train_step = step
+    sys.exit(cli.main(arguments))
 
 
 @pytest.mark.slow
@@ -220,6 +227,7 @@ def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observ
     observed.save(tmp_path / "observed.npz")
     shared.test.save(tmp_path / "test.npz")
     (tmp_path / "x.yaml").write_text(CONFIG)
+    log = tmp_path / "log"
 
     def start(out, checkpoints):
         arguments = [
@@ -228,34 +236,34 @@ def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observ
             "--run", "satl", "observed.npz", f"{out}/satl",
             "--run", "sarb", "observed.npz", f"{out}/sarb",
         ]  # fmt: skip
-        environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-        return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments], cwd=tmp_path, env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        log.unlink(missing_ok=True)
+        process = PROCESSES.Process(target=run_command, args=(tmp_path, arguments, log))
+        process.start()
+        return process
+
+    def trains():
+        return log.is_file() and re.search(r"epoch \d+/12", log.read_text())
 
     whole = start("whole", "c1")
-    assert whole.wait(timeout=200) == 0
+    whole.join(200)
+    assert whole.exitcode == 0, log.read_text()
     moments, kills, resumed = random.Random(0), 0, 0
     while True:
         process = start("run", "c2")
-        # Most of the start is importing torch; the training itself lasts some two seconds.
-        number = signal.SIGTERM if kills % 4 == 3 else signal.SIGKILL
-        said = ""
-        for line in process.stdout:
-            said += line
-            if kills < 12 and re.search(r"epoch \d+/12", line):
-                time.sleep(moments.uniform(0, 0.4))
-                process.send_signal(number)
-                kills += 1
-                break
-        said += process.stdout.read()
+        while kills < 12 and process.is_alive() and not trains():
+            time.sleep(0.02)
+        if kills < 12:
+            # The training lasts some two seconds.
+            time.sleep(moments.uniform(0, 0.4))
+            os.kill(process.pid, signal.SIGTERM if kills % 4 == 3 else signal.SIGKILL)
+            kills += 1
+        process.join(200)
+        said = log.read_text()
         resumed += "goes on after epoch" in said
-        status = process.wait(timeout=200)
-        if status == 0:
+        if process.exitcode == 0:
             break
         # -SIGTERM: the training was done, and only Python's own exit was cut.
-        assert status in (-signal.SIGKILL, 143, -signal.SIGTERM), said
+        assert process.exitcode in (-signal.SIGKILL, 143, -signal.SIGTERM), said
     assert kills == 12
     assert resumed >= 8
     same_numbers(tmp_path / "whole/satl", tmp_path / "run/satl")
