@@ -94,3 +94,13 @@ def test_the_command(tmp_path, capsys):
     hours = [float(h) for h in re.findall(r"([\d.]+) hours", text)]
     assert len(hours) == 2
     assert not list(tmp_path.glob("results")), "nothing is written"
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="has a GPU")
+def test_hours_of_a_gpu_are_not_guessed_on_a_cpu(tmp_path, capsys):
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump({**CONFIG, "device": "auto"}))
+    assert main(["estimate", "--configfile", str(tmp_path / "x.yaml")]) == 0
+    text = capsys.readouterr().out
+    assert "x: 12 runs" in text
+    assert "no GPU here" in text
+    assert "measuring" not in text

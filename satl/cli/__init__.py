@@ -5,6 +5,7 @@ Here and in the modules beside this nothing heavy is imported before a command r
 
 import argparse
 import logging
+import os
 import sys
 
 from satl import __version__
@@ -15,6 +16,9 @@ from satl.stopping import Stopped
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status (2 after an error in the input)."""
+    # PyTorch's threads otherwise spin while they wait for each other: beside another busy process
+    # a training on two threads then takes several times as long. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("satl").setLevel(logging.INFO)
     parsed = _parser().parse_args(arguments)

@@ -30,8 +30,13 @@ def _run_estimate(args: argparse.Namespace) -> None:
 
     experiment = load(args.config)
     sizes = dataset_sizes(experiment)
-    device = choose_device(args.device or experiment.device)
+    asked_for = args.device or experiment.device
+    device = choose_device(asked_for)
     _print_extent(experiment, sizes)
+    if asked_for == "auto" and device.type == "cpu":
+        print("no GPU here: run this on the machine that is to train to learn the hours,")
+        print("or time this CPU with --device cpu (at the paper's scale that takes hours itself)")
+        return
     print(f"measuring for about {args.seconds:.0f} seconds on {device_name(device)} …", flush=True)
     costs = measure(experiment, sizes, device, args.seconds)
     for dataset, cost in costs.items():

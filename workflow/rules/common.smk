@@ -24,6 +24,15 @@ STARTED = time.time()
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 
 
+def said_of(problem):
+    """What a user is told of a schema's complaint."""
+    if problem.validator != "additionalProperties":
+        return problem.message
+    options = problem.schema["properties"]
+    unknown = ", ".join(sorted(set(problem.instance) - set(options)))
+    return f"unknown option {unknown}; there are {', '.join(options)}"
+
+
 def checked_experiment():
     """The experiment of the config files; stops with what is wrong in them."""
     try:
@@ -37,7 +46,7 @@ def checked_experiment():
     if missing:
         raise WorkflowError(f"{file} does not know {', '.join(missing)}: run `make schema`")
     problems = [
-        f"  {'.'.join(map(str, problem.absolute_path))}: {problem.message}"
+        f"  {'.'.join(map(str, problem.absolute_path))}: {said_of(problem)}"
         for problem in Draft202012Validator(schema).iter_errors(experiment.source())
     ]
     if problems:

@@ -114,6 +114,7 @@ rule images:
         pixels=pixels_option,
         code=code_hash("satl.data.prepare"),
     threads: 16
+    priority: 1  # what is wrong with an image is said before the backbone is pre-trained
     log:
         f"{RESULTS}/logs/images/{{dataset}}-{{part}}.log",
     conda:
