@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from satl.labels import NEGATIVE, UNKNOWN
+from satl.core.labels import NEGATIVE, UNKNOWN
 from satl.losses import partial_bce
 from satl.methods.base import Method, Progress, StepResult
 from satl.models.trunk import Outputs

@@ -15,12 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from satl.config import Model
-from satl.labels import UNKNOWN
+from satl.core.labels import UNKNOWN
 from satl.methods.base import Progress
-from satl.methods.blending import BlendingMethod, BlendingOptions
+from satl.methods.parts.blending_method import BlendingMethod, BlendingOptions
+from satl.methods.parts.prototypes import renewal_due
 from satl.models.backbone import Backbone
 from satl.models.graph_trunk import GraphOutputs
-from satl.prototypes import renewal_due
 
 QUADRANTS = 4
 

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from satl.blending import blend_instances
 from satl.config import Model
-from satl.labels import UNKNOWN
+from satl.core.labels import UNKNOWN
 from satl.methods.base import Progress
-from satl.methods.blending import BlendingMethod, BlendingOptions
-from satl.methods.graph import PrototypeOptions
+from satl.methods.parts.blending import blend_instances
+from satl.methods.parts.blending_method import BlendingMethod, BlendingOptions
+from satl.methods.parts.graph_method import PrototypeOptions
+from satl.methods.parts.prototypes import FeatureBank, Prototypes
 from satl.models.backbone import Backbone
 from satl.models.graph_trunk import GraphOutputs
-from satl.prototypes import FeatureBank, Prototypes
 
 __all__ = ["SARB", "SARBOptions", "blend_instances", "one_unknown"]
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from satl.config import Model
 from satl.losses import partial_bce
 from satl.methods.base import Context, Progress, StepResult
-from satl.methods.graph import GraphMethod, PairOptions
+from satl.methods.parts.graph_method import GraphMethod, PairOptions
+from satl.methods.parts.prototypes import FeatureBank
+from satl.methods.parts.transfer import fill_positive, filled_in, inter_scores, intra_scores
 from satl.models.backbone import Backbone
 from satl.models.graph_trunk import GraphOutputs
-from satl.prototypes import FeatureBank
-from satl.transfer import fill_positive, filled_in, inter_scores, intra_scores
 
 
 def intra_pseudo_labels(pair_logits: Tensor, labels: Tensor, margin: float) -> Tensor:

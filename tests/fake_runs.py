@@ -15,8 +15,8 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from satl.config import Experiment, parse
-from satl.files import digest, write_json, write_text, write_yaml
-from satl.records import METRIC_COLUMNS, THRESHOLD_COLUMNS, RunKey, run_keys
+from satl.core.files import digest, write_json, write_text, write_yaml
+from satl.runs.folder import METRIC_COLUMNS, THRESHOLD_COLUMNS, RunKey, run_keys
 
 CATEGORIES = (
     "person", "chair", "cup", "dining table", "traffic light", "sports ball",

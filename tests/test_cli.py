@@ -232,6 +232,6 @@ def test_a_report_without_runs(folder, capsys):
     not hasattr(torch.cuda, "is_available") or torch.cuda.is_available(), reason="GPU"
 )
 def test_auto_takes_the_cpu_where_there_is_nothing_else():
-    from satl.engine import choose_device
+    from satl.training.engine import choose_device
 
     assert choose_device("auto").type in ("cpu", "mps")

@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
-from satl import codehash
-from satl.registry import METHODS
+from satl.core.registry import METHODS
+from satl.runs import codehash
 
 
 @pytest.fixture
@@ -48,17 +48,17 @@ def test_an_edit_to_shared_code_changes_those_that_use_it(tree):
     found = changed_by(lambda: append(tree / "satl/thresholds.py", "\nX = 1\n"))
     assert using <= found
     assert "partial_bce" not in found
-    assert changed_by(lambda: append(tree / "satl/engine.py", "\nX = 1\n")) == set(METHODS)
+    assert changed_by(lambda: append(tree / "satl/training/engine.py", "\nX = 1\n")) == set(METHODS)
 
 
 def test_comments_docstrings_and_the_registry_change_nothing(tree):
-    engine = tree / "satl/engine.py"
+    engine = tree / "satl/training/engine.py"
     first = engine.read_text().splitlines()[0]
     assert first.startswith('"""')
     edits = [
         lambda: append(engine, "\n# a remark\n"),
         lambda: engine.write_text(engine.read_text().replace(first, '"""Other words."""')),
-        lambda: append(tree / "satl/registry.py", "\nX = 1\n"),
+        lambda: append(tree / "satl/core/registry.py", "\nX = 1\n"),
         lambda: append(tree / "satl/report/__init__.py", "\nX = 1\n"),
     ]
     for edit in edits:

@@ -5,10 +5,10 @@ import jsonschema
 import pytest
 import yaml
 
+from satl.cli.schema import experiment_schema
 from satl.config import load, parse, read_options
-from satl.errors import UserError
-from satl.registry import METHODS, method_class
-from satl.schema import experiment_schema
+from satl.core.errors import UserError
+from satl.core.registry import METHODS, method_class
 
 ROOT = Path(__file__).parent.parent
 GLYPHS = {"format": "glyphs"}

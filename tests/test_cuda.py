@@ -9,12 +9,12 @@ import torch
 from trials import same_numbers, spec
 
 from satl.config import load
-from satl.engine import prepare_torch, train
-from satl.estimate import made_up_lane
+from satl.core.registry import METHODS
+from satl.estimate.times import made_up_lane
 from satl.models.backbone import build_backbone, initial_weights
-from satl.records import RunFolder
-from satl.registry import METHODS
-from satl.trainer import frozen_maps
+from satl.runs.folder import RunFolder
+from satl.training.engine import prepare_torch, train
+from satl.training.trainer import frozen_maps
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEMO = load(Path(__file__).parents[1] / "workflow/config/demo.yaml")

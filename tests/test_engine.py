@@ -10,14 +10,14 @@ import pytest
 import torch
 from trials import TRAINING, same_numbers, spec
 
-from satl import engine, trainer
+from satl.core.errors import UserError
+from satl.core.registry import METHODS
 from satl.data.splits import split
 from satl.data.table import LabelTable
-from satl.engine import train
-from satl.errors import UserError
-from satl.lane import Lane
-from satl.records import THRESHOLD_COLUMNS, TRAIN_FILES, RunFolder
-from satl.registry import METHODS
+from satl.runs.folder import THRESHOLD_COLUMNS, TRAIN_FILES, RunFolder
+from satl.training import engine, trainer
+from satl.training.engine import train
+from satl.training.lane import Lane
 
 
 def test_a_run_folder_holds_the_record(tmp_path, shared, observed):

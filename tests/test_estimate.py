@@ -8,9 +8,9 @@ import yaml
 
 from satl.cli import main
 from satl.config import parse
-from satl.errors import UserError
-from satl.estimate import Cost, DatasetCosts, measure, training_hours
-from satl.sizes import DatasetSize, dataset_sizes, pixel_bytes, run_bytes
+from satl.core.errors import UserError
+from satl.estimate.sizes import DatasetSize, dataset_sizes, pixel_bytes, run_bytes
+from satl.estimate.times import Cost, DatasetCosts, measure, training_hours
 
 CONFIG = {
     "name": "x",

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
-from satl.evaluate import epoch_metrics, metrics_by_selection, score_histogram
-from satl.labels import UNKNOWN
+from satl.evaluation.evaluate import epoch_metrics, metrics_by_selection, score_histogram
 
 
 def table(labels):

@@ -3,8 +3,8 @@ import errno
 import numpy as np
 import pytest
 
-from satl.errors import UserError
-from satl.files import digest, write_arrays, write_text, writing
+from satl.core.errors import UserError
+from satl.core.files import digest, write_arrays, write_text, writing
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from satl.errors import UserError
-from satl.lease import leased_device, lock_folder
+from satl.core.errors import UserError
+from satl.training.lease import leased_device, lock_folder
 
 ROOT = Path(__file__).parent.parent
 # Leases a device, says so (the log's lines, then the device), and keeps it until a line comes in.
 HOLDER = """
 import logging, sys
 from pathlib import Path
-from satl.lease import leased_device
+from satl.training.lease import leased_device
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 folder, name, slots, count = sys.argv[1:]
 with leased_device(
@@ -197,5 +197,5 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_a_lease_imports_no_torch():
-    code = "import sys, satl.lease; sys.exit('torch' in sys.modules)"
+    code = "import sys, satl.training.lease; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

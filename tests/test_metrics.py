@@ -4,7 +4,7 @@ from conftest import golden
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from satl import metrics
-from satl.records import METRIC_COLUMNS
+from satl.runs.folder import METRIC_COLUMNS
 
 
 def test_golden_numbers_of_the_published_code():

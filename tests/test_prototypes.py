@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from satl.prototypes import FeatureBank, Prototypes, k_means
+from satl.methods.parts.prototypes import FeatureBank, Prototypes, k_means
 
 
 def test_the_bank_keeps_the_newest_positives():

@@ -13,12 +13,13 @@ import pytest
 import torch
 from trials import TRAINING, same_numbers, spec
 
-from satl import cli, trainer
-from satl.engine import train
-from satl.errors import UserError
-from satl.lane import Lane
-from satl.records import RunFolder
-from satl.stopping import Stopped
+from satl import cli
+from satl.core.errors import UserError
+from satl.runs.folder import RunFolder
+from satl.training import trainer
+from satl.training.engine import train
+from satl.training.lane import Lane
+from satl.training.stopping import Stopped
 
 STEPS = 4  # in each of the three epochs
 
@@ -201,7 +202,7 @@ training: {epochs: 12, batch_size: 5, resize: 18, image_size: 16, workers: 0}
 """
 # Forked from a process that has imported torch: most of the time of a start is spent on that.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["satl.cli", "satl.engine"])
+PROCESSES.set_forkserver_preload(["satl.cli", "satl.training.engine"])
 
 
 def run_command(folder, arguments, log):

@@ -3,7 +3,7 @@
 import pytest
 
 from satl.config import parse
-from satl.runs import run_keys, training_jobs
+from satl.runs.layout import run_keys, training_jobs
 
 NAMES = ("satl", "sst", "sarb", "hst", "dsrb")
 

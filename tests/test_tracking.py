@@ -9,10 +9,10 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from satl.errors import UserError
-from satl.files import write_json
-from satl.records import run_keys
-from satl.tracking import FINGERPRINT, track
+from satl.core.errors import UserError
+from satl.core.files import write_json
+from satl.runs.folder import run_keys
+from satl.tracking.mlflow import FINGERPRINT, track
 from tests.fake_runs import EPOCHS, experiment, write_runs
 
 CONFIG = experiment(

@@ -166,8 +166,8 @@ def test_images_are_decoded_again_only_at_another_size(tree, changes, again):
     ("file", "reruns"),
     [
         ("baselines/partial_bce.py", {"train", "evaluate", "report", "track", "all"}),
-        ("satl/evaluate.py", {"evaluate", "report", "track", "all"}),
-        ("satl/tracking.py", {"track", "all"}),
+        ("satl/evaluation/evaluate.py", {"evaluate", "report", "track", "all"}),
+        ("satl/tracking/mlflow.py", {"track", "all"}),
         ("satl/registry.py", set()),
     ],
 )

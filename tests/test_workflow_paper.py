@@ -15,8 +15,8 @@ from file_server import Reply, serving
 from make_vg import NAMES, TEST, TRAIN, write_vg
 from test_workflow import ROOT, copy_tree, output, planned, snakemake
 
+from satl.config.catalogue import CATALOGUE
 from satl.models.backbone import initial_weights
-from satl.sources import CATALOGUE
 
 pytestmark = pytest.mark.slow
 COCO_WORDS = ("red", "green", "blue", "dark")

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from satl.config import Model, Training
-from satl.jobs import RunSpec, Shared
 from satl.models.backbone import initial_weights
-from satl.records import RunFolder
+from satl.runs.folder import RunFolder
+from satl.training.context import RunSpec, Shared
 
 TRAINING = Training(
     epochs=3, batch_size=5, learning_rate=3e-3, lr_step=2, resize=18, image_size=16, workers=0,

@@ -10,8 +10,8 @@ import sys
 
 from satl import __version__
 from satl.cli import data, downloads, estimate, images, results, training, vg
-from satl.errors import UserError
-from satl.stopping import Stopped
+from satl.core.errors import UserError
+from satl.training.stopping import Stopped
 
 
 def main(arguments: list[str] | None = None) -> int:

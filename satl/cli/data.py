@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from satl.cli.options import add_command, choose, config_option, out_option, path_option
-from satl.errors import UserError
+from satl.core.errors import UserError
 
 
 def _glyphs(commands) -> None:
@@ -19,7 +19,7 @@ def _run_glyphs(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from satl.config import GlyphsDataset, load
-    from satl.data.glyphs import draw_dataset
+    from satl.data.glyphs.dataset import draw_dataset
 
     dataset = choose(load(args.config).datasets, args.dataset, "dataset")
     if not isinstance(dataset, GlyphsDataset):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satl.cli.options import add_command, config_option, out_option, path_option
-from satl.errors import UserError
+from satl.core.errors import UserError
 
 if TYPE_CHECKING:
     from satl.config import Experiment
@@ -24,10 +24,10 @@ def _download(commands) -> None:
 
 def _run_download(args: argparse.Namespace) -> None:
     from satl.config import load
-    from satl.data.download import provide
-    from satl.data.needs import needed
-    from satl.explain import suggestion
-    from satl.sources import CATALOGUE
+    from satl.config.catalogue import CATALOGUE
+    from satl.config.explain import suggestion
+    from satl.download.needs import needed
+    from satl.download.provide import provide
 
     experiment = load(args.config)
     names = list(dict.fromkeys(args.only or needed(experiment)))
@@ -45,8 +45,8 @@ def _run_download(args: argparse.Namespace) -> None:
 
 
 def _line(experiment: "Experiment", name: str) -> str:
-    from satl.data.needs import is_own, provided, receipt, sources_of
-    from satl.data.unpack import in_words
+    from satl.download.needs import is_own, provided, receipt, sources_of
+    from satl.download.unpack import in_words
 
     source, target = sources_of(experiment)[name], provided(experiment, name)
     if is_own(experiment, name):
@@ -66,8 +66,8 @@ def _words(commands) -> None:
 
 
 def _run_words(args: argparse.Namespace) -> None:
+    from satl.data.embeddings import extract_words
     from satl.data.table import LabelTable
-    from satl.data.words import extract_words
 
     categories = LabelTable.load(args.images).categories
     count = extract_words(args.vectors, categories, args.out)

@@ -23,10 +23,10 @@ def _estimate(commands) -> None:
 
 def _run_estimate(args: argparse.Namespace) -> None:
     from satl.config import load
-    from satl.engine import choose_device
-    from satl.estimate import measure, training_hours
-    from satl.provenance import device_name
-    from satl.sizes import dataset_sizes
+    from satl.estimate.sizes import dataset_sizes
+    from satl.estimate.times import measure, training_hours
+    from satl.runs.provenance import device_name
+    from satl.training.engine import choose_device
 
     experiment = load(args.config)
     sizes = dataset_sizes(experiment)
@@ -52,9 +52,9 @@ def _run_estimate(args: argparse.Namespace) -> None:
 
 
 def _print_extent(experiment, sizes) -> None:
-    from satl.data.needs import needed, sources_of
-    from satl.runs import run_keys, training_jobs
-    from satl.sizes import all_run_bytes, pixel_bytes
+    from satl.download.needs import needed, sources_of
+    from satl.estimate.sizes import all_run_bytes, pixel_bytes
+    from satl.runs.layout import run_keys, training_jobs
 
     runs, jobs = len(run_keys(experiment)), len(training_jobs(experiment))
     print(f"{experiment.name}: {runs} runs in {jobs} training jobs")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from satl.cli.options import add_command, out_option, path_option
-from satl.errors import UserError
+from satl.core.errors import UserError
 
 
 def _images(commands) -> None:
@@ -25,7 +25,7 @@ def _images(commands) -> None:
 
 
 def _run_images(args: argparse.Namespace) -> None:
-    from satl.data.prepare import prepare_images
+    from satl.data.images.prepare import prepare_images
     from satl.data.table import LabelTable
 
     if (args.pixels_out is None) != (args.side is None):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from satl.errors import UserError
+from satl.core.errors import UserError
 
 Parser = argparse.ArgumentParser
 Run = Callable[[argparse.Namespace], None]

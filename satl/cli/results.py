@@ -21,7 +21,7 @@ def _evaluate(commands) -> None:
 
 def _run_evaluate(args: argparse.Namespace) -> None:
     from satl.data.table import LabelTable
-    from satl.evaluate import evaluate
+    from satl.evaluation.evaluate import evaluate
 
     tables = map(LabelTable.load, (args.observed, args.train, args.test))
     evaluate(args.run, *tables, out=args.out or args.run)
@@ -52,7 +52,7 @@ def _track(commands) -> None:
 
 def _run_track(args: argparse.Namespace) -> None:
     from satl.config import load
-    from satl.tracking import track
+    from satl.tracking.mlflow import track
 
     experiment = load(args.config)
     uri = args.tracking_uri or f"sqlite:///{args.results / 'mlflow.db'}"
@@ -65,7 +65,7 @@ def _schema(commands) -> None:
 
 
 def _run_schema(args: argparse.Namespace) -> None:
-    from satl.schema import experiment_schema
+    from satl.cli.schema import experiment_schema
 
     print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
 

@@ -12,7 +12,7 @@ from satl.cli.options import (
     out_option,
     path_option,
 )
-from satl.errors import UserError
+from satl.core.errors import UserError
 
 if TYPE_CHECKING:
     from satl.config import Experiment
@@ -30,11 +30,11 @@ def _run_backbone(args: argparse.Namespace) -> None:
     import torch
 
     from satl.config import load
-    from satl.engine import choose_device
-    from satl.files import writing
-    from satl.lease import leased_device
+    from satl.core.files import writing
     from satl.models.backbone import initial_weights
-    from satl.pretrain import pretrain_on_glyphs
+    from satl.training.engine import choose_device
+    from satl.training.lease import leased_device
+    from satl.training.pretrain import pretrain_on_glyphs
 
     experiment = load(args.config)
     name, source = experiment.model.backbone, experiment.model.weights
@@ -49,8 +49,8 @@ def _run_backbone(args: argparse.Namespace) -> None:
 
 def _imagenet(experiment: "Experiment") -> str | None:
     """ImageNet's weights, downloaded unless they are there; None where others are asked for."""
-    from satl.data.download import provide
-    from satl.data.needs import source_of, weights_path
+    from satl.download.needs import source_of, weights_path
+    from satl.download.provide import provide
 
     path = weights_path(experiment)
     name = path and source_of(experiment, path)
@@ -96,9 +96,9 @@ def _train(commands) -> None:
 def _run_train(args: argparse.Namespace) -> None:
     from satl.config import load
     from satl.data.table import LabelTable
-    from satl.engine import choose_device, train
-    from satl.jobs import RunSpec, Shared
-    from satl.lease import leased_device
+    from satl.training.context import RunSpec, Shared
+    from satl.training.engine import choose_device, train
+    from satl.training.lease import leased_device
 
     experiment = load(args.config)
     choose(experiment.datasets, args.dataset, "dataset")

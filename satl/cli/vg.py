@@ -35,8 +35,8 @@ def _numbered_name(text: str) -> tuple[int, str]:
 
 
 def _run_names(args: argparse.Namespace) -> None:
-    from satl.data.vg_names import derive_names
-    from satl.files import write_json
+    from satl.core.files import write_json
+    from satl.data.vg.names import derive_names
 
     derived = derive_names(args.index, args.objects, args.categories, dict(args.name))
     write_json(args.out, derived)
@@ -65,7 +65,7 @@ def _table(commands) -> None:
 
 
 def _run_table(args: argparse.Namespace) -> None:
-    from satl.data.vg import read_vg
+    from satl.data.vg.table import read_vg
 
     table = read_vg(
         args.list,

@@ -10,8 +10,8 @@ from satl.config.experiment import (
     read_options,
 )
 from satl.config.sources import SourceOverride
-from satl.config.strict import Strict
 from satl.config.training import SPEED_ONLY, Model, Pretraining, Training
+from satl.core.strict import Strict
 
 __all__ = [
     "SPEED_ONLY",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from satl.config.strict import Strict
+from satl.core.strict import Strict
 
 Unreadable = Annotated[
     Literal["stop", "drop"],

@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from satl.config.catalogue import CATALOGUE
 from satl.config.datasets import DATASETS, Dataset
+from satl.config.explain import explain, suggestion
 from satl.config.sources import SourceOverride
-from satl.config.strict import Name, Strict
 from satl.config.training import Model, Pretraining, Training
-from satl.errors import UserError
-from satl.explain import explain, suggestion
-from satl.files import read_yaml
-from satl.registry import METHODS
-from satl.sources import CATALOGUE
+from satl.core.errors import UserError
+from satl.core.files import read_yaml
+from satl.core.registry import METHODS
+from satl.core.strict import Name, Strict
 
 
 class MethodEntry(Strict):

@@ -1,12 +1,12 @@
 """The section `sources` of the experiment file: where downloads come from, if not from where
-the catalogue (satl/sources.py) says.
+the catalogue (satl/config/catalogue.py) says.
 """
 
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from satl.config.strict import Strict
+from satl.core.strict import Strict
 
 Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
 

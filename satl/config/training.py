@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from satl.config.strict import Strict
-from satl.explain import suggestion
+from satl.config.explain import suggestion
+from satl.core.strict import Strict
 
 # Keys of `training` that change how fast a run is, and no bit of what it computes.
 SPEED_ONLY = frozenset({"workers", "image_cache"})

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from satl.core.errors import UserError
+from satl.core.files import existing
+from satl.core.labels import NEGATIVE, POSITIVE
 from satl.data.table import LabelTable
-from satl.errors import UserError
-from satl.files import existing
-from satl.labels import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO

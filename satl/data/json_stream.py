@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from satl.errors import UserError
-from satl.files import existing
+from satl.core.errors import UserError
+from satl.core.files import existing
 
 CHUNK = 1 << 22  # characters read at a time
 LONGEST = 1 << 26  # characters that one object may have

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from satl.core.errors import UserError
+from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
-from satl.errors import UserError
-from satl.labels import UNKNOWN
 
 
 def known_mask(shape: tuple[int, int], ratio: float, seed: int = 0) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from satl.errors import UserError
-from satl.files import read_arrays, write_arrays
-from satl.labels import NEGATIVE, POSITIVE, UNKNOWN, check_label_code
+from satl.core.errors import UserError
+from satl.core.files import read_arrays, write_arrays
+from satl.core.labels import NEGATIVE, POSITIVE, UNKNOWN, check_label_code
 
 
 @dataclass(frozen=True)

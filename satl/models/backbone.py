@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from satl.errors import UserError
-from satl.files import existing
-from satl.seeds import derive_seed
+from satl.core.errors import UserError
+from satl.core.files import existing
+from satl.core.seeds import derive_seed
 
 
 @dataclass(frozen=True)

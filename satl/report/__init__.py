@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from satl.config import Experiment
-from satl.errors import UserError
-from satl.files import write_text
+from satl.core.errors import UserError
+from satl.core.files import write_text
+from satl.report.evaluated import evaluated_runs
 from satl.report.figures import write_figures
 from satl.report.render import RENDERERS
-from satl.report.runs import evaluated_runs
 from satl.report.summary import summary_of, write_summary
 from satl.report.tables import result_tables
 

@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from satl.config import Experiment
-from satl.files import write_json
+from satl.core.files import write_json
+from satl.report.evaluated import Run, commits
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
 from satl.report.plot_scores import positive_counts, score_figure
 from satl.report.plot_thresholds import threshold_figure
-from satl.report.runs import Run, commits
 from satl.report.style import Looks, house_style, looks_of, lowest_middle_highest, save
 from satl.report.summary import summary_of
 

@@ -12,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from satl.files import writing
+from satl.core.files import writing
 
 Looks = dict[str, dict[str, Any]]
 FORMATS = ("png", "pdf")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from satl.config import Experiment, ratio_name
-from satl.files import write_text
-from satl.records import METRIC_COLUMNS, SELECTIONS
-from satl.report.runs import Run, evaluated_runs
+from satl.core.files import write_text
+from satl.report.evaluated import Run, evaluated_runs
+from satl.runs.folder import METRIC_COLUMNS, SELECTIONS
 
 SUMMARY_COLUMNS = ("dataset", "method", "known_ratio", "seed", "selection", *METRIC_COLUMNS)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from satl.config import Experiment, ratio_name
-from satl.errors import UserError
-from satl.files import existing
-from satl.records import SELECTIONS
-from satl.report.runs import Run, commits
+from satl.core.errors import UserError
+from satl.core.files import existing
+from satl.report.evaluated import Run, commits
 from satl.report.summary import summary_of
+from satl.runs.folder import SELECTIONS
 
 SELECTION_TITLES = {"last": "last epoch", "best_on_test": "best on test"}
 UNANNOTATED = {

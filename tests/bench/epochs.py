@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from satl.config import read_options
+from satl.core.registry import method_class
 from satl.data.table import LabelTable
-from satl.engine import build_lane, prepare_torch
-from satl.jobs import RunSpec, Shared
 from satl.models.backbone import build_backbone, initial_weights
-from satl.registry import method_class
-from satl.stopping import StopRequest
-from satl.trainer import Trainer, epoch_order
+from satl.training.context import RunSpec, Shared
+from satl.training.engine import build_lane, prepare_torch
+from satl.training.stopping import StopRequest
+from satl.training.trainer import Trainer, epoch_order
 
 
 def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> Trainer:

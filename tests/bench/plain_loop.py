@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from satl.config import Model, Training
-from satl.data.images import IMAGENET_MEAN, IMAGENET_STD
+from satl.core.registry import method_class
+from satl.data.embeddings import word_vectors
+from satl.data.images.batches import IMAGENET_MEAN, IMAGENET_STD
 from satl.data.table import LabelTable
-from satl.data.words import word_vectors
 from satl.methods.base import Context, Progress
 from satl.models.backbone import Backbone, build_network
 from satl.models.decoupling import SemanticDecoupling
-from satl.registry import method_class
 
 
 def textbook_attention(layer: SemanticDecoupling, positions: Tensor, words: Tensor) -> Tensor:

@@ -13,12 +13,12 @@ from epochs import epoch_of, images_trained, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from satl.config import load
-from satl.data.glyphs import draw_dataset
+from satl.core.registry import METHODS
+from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
-from satl.estimate import made_up_table
-from satl.jobs import Shared
-from satl.registry import METHODS
-from satl.trainer import frozen_maps
+from satl.estimate.times import made_up_table
+from satl.training.context import Shared
+from satl.training.trainer import frozen_maps
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 PAPER = load(Path(__file__).parents[2] / "workflow/config/paper.yaml")

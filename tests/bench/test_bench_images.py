@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from satl.data.images import Augmentation, augmentation_draws, normalise, open_images
-from satl.data.prepare import prepare_images
+from satl.data.images.batches import Augmentation, augmentation_draws, normalise, open_images
+from satl.data.images.prepare import prepare_images
 from satl.data.table import LabelTable
 
 COUNT, BATCH, RESIZE, SIDE = 64, 8, 512, 448

@@ -12,12 +12,12 @@ from epochs import epoch_of, images_trained, trainer_of
 from plain_loop import PlainRun
 
 from satl.config import load
+from satl.core.registry import METHODS
 from satl.data.coco import read_coco
-from satl.data.glyphs import draw_dataset
+from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
-from satl.engine import prepare_torch
-from satl.jobs import Shared
-from satl.registry import METHODS
+from satl.training.context import Shared
+from satl.training.engine import prepare_torch
 
 DEMO = load(Path(__file__).parents[2] / "workflow/config/demo.yaml")
 IMAGES = 256

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import write_coco
 
+from satl.core.errors import UserError
 from satl.data.coco import read_coco
-from satl.errors import UserError
 
 
 @pytest.fixture

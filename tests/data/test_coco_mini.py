@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from satl.data.coco import read_coco
-from satl.data.images import read_image
+from satl.data.images.batches import read_image
 from satl.data.table import check_same_categories
 
 MINI = Path(__file__).parents[3] / "shared/coco-mini"

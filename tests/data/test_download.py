@@ -19,9 +19,9 @@ import yaml
 from file_server import Reply, serving
 
 from satl.config import parse
-from satl.data.download import provide
-from satl.data.http import Patience
-from satl.errors import UserError
+from satl.core.errors import UserError
+from satl.download.http import Patience
+from satl.download.provide import provide
 
 ROOT = Path(__file__).parents[2]
 FAST = Patience(
@@ -306,8 +306,8 @@ def test_wrong_local_files_are_named(tmp_path):
 
 
 def test_a_git_blob_id_identifies_a_file(web, tmp_path, monkeypatch):
-    from satl.data import needs
-    from satl.sources import CATALOGUE, Checks, Source
+    from satl.config.catalogue import CATALOGUE, Checks, Source
+    from satl.download import needs
 
     blob = "557db03de997c86a4a028e1ebd3a1ceb225be238"  # git hash-object, of "Hello World\n"
     url = web.offer("a", Reply(b"Hello World!\n"), Reply(b"Hello World\n"))

@@ -10,17 +10,17 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from satl.data.glyphs import draw_dataset, single_glyphs
-from satl.data.glyphs_catalogue import (
+from satl.core.errors import UserError
+from satl.data.glyphs.catalogue import (
     CATEGORIES,
     DISTRACTORS,
     GROUPS,
     MOODS,
     PRETRAINING_CHARACTERS,
 )
-from satl.data.glyphs_drawing import PATTERNS, glyph_masks, stamp_glyph
-from satl.data.glyphs_scenes import _only_visible, _Placed, draw_scene
-from satl.errors import UserError
+from satl.data.glyphs.dataset import draw_dataset, single_glyphs
+from satl.data.glyphs.drawing import PATTERNS, glyph_masks, stamp_glyph
+from satl.data.glyphs.scenes import _only_visible, _Placed, draw_scene
 
 CATEGORY_CHARACTERS = "".join(category.characters for category in CATEGORIES)
 TRAIN_IMAGES = 400

@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from satl.data.images import (
+from satl.core.errors import UserError
+from satl.data.images.batches import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Augmentation,
@@ -17,8 +18,7 @@ from satl.data.images import (
     read_image,
     training_order,
 )
-from satl.data.prepare import prepare_images
-from satl.errors import UserError
+from satl.data.images.prepare import prepare_images
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import tracemalloc
 
 import pytest
 
+from satl.core.errors import UserError
 from satl.data.json_stream import stream_objects
-from satl.errors import UserError
 
 OBJECTS = [{"a": 1}, {"b": [{"c": 'x ] , } " \\ é 火'}, {}]}, {}, {"d": {"e": None}}]
 

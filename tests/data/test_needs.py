@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from satl.config import parse
-from satl.data.needs import needed, provided, receipt, source_of, sources_of, vectors_path
-from satl.errors import UserError
-from satl.sources import CATALOGUE, GLOVE, IMAGENET_WEIGHTS, Checks
+from satl.config.catalogue import CATALOGUE, GLOVE, IMAGENET_WEIGHTS, Checks
+from satl.core.errors import UserError
+from satl.download.needs import needed, provided, receipt, source_of, sources_of, vectors_path
 
 COCO = {
     "format": "coco",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from satl.data.prefetch import one_ahead, prefetch
+from satl.data.images.prefetch import one_ahead, prefetch
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])

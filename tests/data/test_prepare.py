@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from satl.data import pixel_writer, prepare
-from satl.data.pixels import PAGE, Layout, open_pixels
-from satl.data.prepare import prepare_images
-from satl.data.reading import decode
+from satl.core.errors import UserError
+from satl.data.images import pixel_writer, prepare
+from satl.data.images.pixels import PAGE, Layout, open_pixels
+from satl.data.images.prepare import prepare_images
+from satl.data.images.reading import decode
 from satl.data.table import LabelTable
-from satl.errors import UserError
 
 SIDE = 20
 
@@ -154,7 +154,8 @@ def test_an_unfinished_file_of_something_else_is_not_gone_on_with(table, tmp_pat
 
 KILLED = """
 import sys
-from satl.data import pixel_writer, prepare
+from satl.data.images import pixel_writer
+from satl.data.images import prepare
 from satl.cli import main
 pixel_writer.SAVE_SECONDS, prepare.IMAGES_PER_PROCESS = 0, 1
 main(sys.argv[1:])

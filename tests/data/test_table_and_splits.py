@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import golden
 
+from satl.core.errors import UserError
 from satl.data.splits import known_mask, observed_labels, split
 from satl.data.table import LabelTable, check_same_categories
-from satl.errors import UserError
 
 
 def test_masks_are_the_published_ones_bit_for_bit():

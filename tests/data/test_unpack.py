@@ -5,9 +5,9 @@ from collections import namedtuple
 
 import pytest
 
-from satl.data import unpack as module
-from satl.data.unpack import Damaged, unpack
-from satl.errors import UserError
+from satl.core.errors import UserError
+from satl.download import unpack as module
+from satl.download.unpack import Damaged, unpack
 
 
 def make_zip(path, members, **options):

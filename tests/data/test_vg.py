@@ -7,11 +7,11 @@ import pytest
 from make_vg import NAMES, TEST, TRAIN, write_vg
 
 from satl.cli import main
+from satl.core.errors import UserError
+from satl.core.files import write_json
 from satl.data.table import LabelTable, check_same_categories
-from satl.data.vg import read_vg
-from satl.data.vg_names import derive_names
-from satl.errors import UserError
-from satl.files import write_json
+from satl.data.vg.names import derive_names
+from satl.data.vg.table import read_vg
 
 
 @pytest.fixture

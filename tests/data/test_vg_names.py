@@ -4,8 +4,8 @@ import pytest
 from make_vg import NAMES, TEST, TRAIN, UNLISTED, write_vg
 
 from satl.cli import main
-from satl.data.vg_names import derive_names
-from satl.errors import UserError
+from satl.core.errors import UserError
+from satl.data.vg.names import derive_names
 
 
 @pytest.fixture

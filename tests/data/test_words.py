@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from satl.data.words import SUBSTITUTE_DIM, word_vectors
-from satl.errors import UserError
+from satl.core.errors import UserError
+from satl.data.embeddings import SUBSTITUTE_DIM, word_vectors
 
 
 @pytest.fixture

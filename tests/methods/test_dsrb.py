@@ -2,7 +2,7 @@ import torch
 from graph_trial import CATEGORIES, IMAGES, GraphTrial
 
 from baselines.dsrb import DSRB, quadrant
-from satl.blending import blend_instances
+from satl.methods.parts.blending import blend_instances
 
 
 def test_quadrants_of_the_peak():

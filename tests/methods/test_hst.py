@@ -5,7 +5,7 @@ from conftest import golden
 from graph_trial import GraphTrial
 
 from baselines.hst import HST, margin_loss, soft_pseudo_labels
-from satl.transfer import inter_scores, intra_scores
+from satl.methods.parts.transfer import inter_scores, intra_scores
 
 
 def test_golden_soft_pseudo_labels():

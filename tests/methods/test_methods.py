@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from satl.config import Model
+from satl.core.registry import METHODS, method_class
 from satl.methods.base import Context, Progress
 from satl.models.backbone import build_backbone, initial_weights
-from satl.records import THRESHOLD_COLUMNS
-from satl.registry import METHODS, method_class
+from satl.runs.folder import THRESHOLD_COLUMNS
 
 EPOCHS, STEPS, IMAGES, CATEGORIES = 5, 3, 8, 5
 

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from satl.errors import UserError
-from satl.records import RunFolder, run_keys
+from satl.core.errors import UserError
 from satl.report import write_report
+from satl.report.evaluated import evaluated_runs
 from satl.report.figures import write_figures
 from satl.report.plot_map import map_figure, spread
 from satl.report.plot_scores import score_figure
 from satl.report.plot_thresholds import threshold_figure
-from satl.report.runs import evaluated_runs
 from satl.report.style import looks_of, lowest_middle_highest
+from satl.runs.folder import RunFolder, run_keys
 from tests.fake_runs import experiment, write_runs
 
 CONFIG = experiment(

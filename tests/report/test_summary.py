@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from satl.errors import UserError
-from satl.records import METRIC_COLUMNS, run_keys
+from satl.core.errors import UserError
 from satl.report.summary import summarise, write_summary
+from satl.runs.folder import METRIC_COLUMNS, run_keys
 from tests.fake_runs import experiment, write_run, write_runs
 
 CONFIG = experiment(

@@ -6,11 +6,11 @@ import math
 import pandas as pd
 import pytest
 
-from satl.errors import UserError
-from satl.records import RunFolder, RunKey
+from satl.core.errors import UserError
+from satl.report.evaluated import Run
 from satl.report.render import csv, latex, markdown, page
-from satl.report.runs import Run
 from satl.report.tables import result_tables
+from satl.runs.folder import RunFolder, RunKey
 from tests.fake_runs import experiment
 
 METHODS = ("satl", "fixed_threshold", "partial_bce")

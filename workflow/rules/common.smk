@@ -13,12 +13,12 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satl.codehash import code_hash, training_code
+from satl.runs.codehash import code_hash, training_code
 import satl.config
-from satl.errors import UserError
-from satl.files import write_text
-from satl.registry import METHODS
-from satl.runs import EVALUATION_FILES, TRAIN_FILES, run_keys, training_jobs
+from satl.core.errors import UserError
+from satl.core.files import write_text
+from satl.core.registry import METHODS
+from satl.runs.layout import EVALUATION_FILES, TRAIN_FILES, run_keys, training_jobs
 
 STARTED = time.time()
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))

@@ -54,7 +54,7 @@ rule glyphs:
         directory(f"{DATA}/glyphs"),
     params:
         dataset=lambda wildcards: dataset_of(wildcards).model_dump(),
-        code=code_hash("satl.data.glyphs"),
+        code=code_hash("satl.data.glyphs.dataset"),
     log:
         f"{RESULTS}/logs/glyphs/{{dataset}}.log",
     conda:
@@ -112,7 +112,7 @@ rule images:
         # What is drawn here can be read.
         unreadable=lambda wildcards: getattr(dataset_of(wildcards), "unreadable", "stop"),
         pixels=pixels_option,
-        code=code_hash("satl.data.prepare"),
+        code=code_hash("satl.data.images.prepare"),
     threads: 16
     priority: 1  # what is wrong with an image is said before the backbone is pre-trained
     log:

@@ -2,8 +2,8 @@
 
 from snakemake.logging import logger
 
-from satl.data.needs import needed, provided, receipt, source_of, vectors_path, weights_path
-from satl.sources import CATALOGUE
+from satl.download.needs import needed, provided, receipt, source_of, vectors_path, weights_path
+from satl.config.catalogue import CATALOGUE
 
 
 def downloads(*paths):
@@ -51,7 +51,7 @@ rule words:
         f"{DATA}/words.txt",
     params:
         vectors=vectors_path(EXPERIMENT),
-        code=code_hash("satl.data.words"),
+        code=code_hash("satl.data.embeddings"),
     log:
         f"{RESULTS}/logs/words/{{dataset}}.log",
     conda:

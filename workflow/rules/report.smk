@@ -41,7 +41,7 @@ rule track:
     output:
         f"{RESULTS}/mlflow.json",
     params:
-        code=code_hash("satl.tracking"),
+        code=code_hash("satl.tracking.mlflow"),
     log:
         f"{RESULTS}/logs/track.log",
     conda:

@@ -17,7 +17,7 @@ rule backbone:
         pretraining=(
             EXPERIMENT.pretraining.model_dump() if EXPERIMENT.model.weights == "glyphs" else None
         ),
-        code=code_hash("satl.models.backbone", "satl.pretrain"),
+        code=code_hash("satl.models.backbone", "satl.training.pretrain"),
         device=EXPERIMENT.device,
     threads: EXPERIMENT.pretraining.threads
     resources:

@@ -1,0 +1,1 @@
+"""Visual Genome by lists, index and objects."""

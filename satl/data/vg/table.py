@@ -1,0 +1,162 @@
+"""Visual Genome's image list, index of labels and category names to a label table."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from satl.core.errors import UserError
+from satl.core.files import existing
+from satl.core.labels import NEGATIVE, POSITIVE
+from satl.data.table import LabelTable
+from satl.data.vg.index import image_number, presence, read_index, read_json
+
+
+def read_vg(
+    image_list: Path,
+    index: Path,
+    names: Path,
+    images: Sequence[Path],
+    *,
+    apart_from: Path | None = None,
+    unannotated: Literal["keep", "drop"] = "keep",
+    expected_images: int | None = None,
+) -> LabelTable:
+    """The label table of one image list. Rows in the order of the list, columns in index order.
+
+    Args:
+        image_list: text file, one image file name a line.
+        index: `vg_category_500_labels_index.json`. Indices without a name do not count.
+        names: the categories' names, as `satl vg-names` writes them.
+        images: the folders, in one of which each image lies.
+        apart_from: another image list, which must share no image with this one.
+        unannotated: what becomes of images that have none of the named categories.
+        expected_images: how many images the list must have.
+
+    Raises:
+        UserError: a file is missing or malformed; an image is listed twice, in both lists, not
+            in the index, or not in exactly one folder; the count is not the expected one;
+            nothing is left.
+    """
+    listed = read_list(image_list)
+    if apart_from is not None:
+        _check_apart(listed, read_list(apart_from), image_list, apart_from)
+    if expected_images is not None and len(listed) != expected_images:
+        raise UserError(
+            f"{image_list}: {len(listed)} images, but expected_images says {expected_images}; "
+            "is the list complete, and of the right split?"
+        )
+    labels_of = read_index(index)
+    unknown = [name for name in listed if name not in labels_of]
+    if unknown:
+        raise UserError(
+            f"{index}: lacks {len(unknown)} of the {len(listed)} images that {image_list} lists: "
+            f"{some(unknown)}; the two files do not belong together"
+        )
+    derived = _read_names(names)
+    categories = tuple(derived["categories"])
+    present = presence(labels_of, listed, len(categories))
+    kept = np.arange(len(listed)) if unannotated == "keep" else np.flatnonzero(present.any(1))
+    if not kept.size:
+        raise UserError(f"{image_list}: no image has any of the {len(categories)} categories")
+    chosen = [listed[row] for row in kept]
+    folder, file_names = locate(chosen, images, image_list)
+    return LabelTable(
+        folder=folder,
+        file_names=file_names,
+        image_ids=np.array([image_number(name, image_list) for name in chosen], dtype=np.int64),
+        categories=categories,
+        labels=np.where(present[kept], POSITIVE, NEGATIVE).astype(np.int8),
+        info={
+            "image_list": str(image_list),
+            "index": str(index),
+            "unannotated": unannotated,
+            "images_dropped": len(listed) - len(kept),
+            "names": str(names),
+            "weakest_name": derived["weakest"],
+            "names_by_hand": derived["by_hand"],
+        },
+    )
+
+
+def read_list(path: Path) -> list[str]:
+    """The image file names of a list, one a line; blank lines and spaces around do not count.
+
+    Raises:
+        UserError: the file is missing, is no text, is empty, or names an image twice.
+    """
+    try:
+        lines = existing(path, "image list").read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file of image file names ({error})") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise UserError(f"{path}: lists no image")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"{path}: lists {len(twice)} images more than once: {some(twice)}")
+    return names
+
+
+def locate(
+    names: Sequence[str], folders: Sequence[Path], image_list: Path
+) -> tuple[str, tuple[str, ...]]:
+    """Where the images lie: the common parent of `folders`, and their paths below it.
+
+    Raises:
+        UserError: a folder is missing, or an image is in none of the folders or in several.
+    """
+    where: dict[str, list[Path]] = {name: [] for name in names}
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise UserError(f"{folder}: no such image folder (for {image_list})")
+        # One listing instead of a question to the file system for every image.
+        for entry in os.scandir(folder):
+            if entry.name in where:
+                where[entry.name].append(Path(folder))
+    looked_in = " and ".join(map(str, folders))
+    missing = [name for name, found in where.items() if not found]
+    if missing:
+        raise UserError(
+            f"{looked_in}: {len(missing)} of the {len(names)} images that {image_list} lists are "
+            f"missing: {some(missing)}"
+        )
+    double = [name for name, found in where.items() if len(found) > 1]
+    if double:
+        raise UserError(
+            f"{looked_in}: {len(double)} images of {image_list} lie in more than one of these "
+            f"folders: {some(double)}; leave each in one"
+        )
+    parent = _common_parent(folders)
+    below = {folder: os.path.relpath(folder, parent) for folder in map(Path, folders)}
+    paths = (os.path.normpath(os.path.join(below[found[0]], n)) for n, found in where.items())
+    return parent, tuple(paths)
+
+
+def some(names: Iterable[str]) -> str:
+    """The first five of `names`, for a message."""
+    names = list(names)
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
+def _common_parent(folders: Sequence[Path]) -> str:
+    if len({os.path.isabs(folder) for folder in folders}) > 1:
+        return os.path.commonpath([os.path.abspath(folder) for folder in folders])
+    return os.path.commonpath([os.path.normpath(folder) for folder in folders]) or os.curdir
+
+
+def _check_apart(listed: list[str], others: list[str], here: Path, there: Path) -> None:
+    theirs = set(others)
+    both = [name for name in listed if name in theirs]
+    if both:
+        raise UserError(f"{here} and {there} share {len(both)} images: {some(both)}")
+
+
+def _read_names(path: Path) -> dict[str, Any]:
+    content = read_json(path, "file of category names")
+    if not isinstance(content, dict) or {"categories", "weakest", "by_hand"} - content.keys():
+        raise UserError(f"{path}: not the category names that `satl vg-names` writes")
+    return content

@@ -1,0 +1,1 @@
+"""From the net to the data folder: verified, resumable, unpacked."""

@@ -1,0 +1,155 @@
+"""One file of the catalogue, verified: from a local path, from before, or from its addresses."""
+
+import logging
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from satl.config.catalogue import Checks, Source
+from satl.core.errors import UserError
+from satl.download.checksums import Fingerprint, fingerprint
+from satl.download.http import GivenUp, Patience, Stopped, Transfer
+from satl.download.unpack import check_space
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Progress bars for the work on one file, and the place where it notices that it is to stop."""
+
+    name: str
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def bar(self, what: str) -> Iterator[tqdm]:
+        """A bar of bytes; none where nobody watches, as in the workflow's logs."""
+        text = f"{what} {self.name}"
+        with tqdm(desc=text, unit="B", unit_scale=True, disable=None) as bar:
+            yield bar
+
+    def place(self, bar: tqdm, count: int, total: int | None) -> None:
+        """Show that there are `count` of `total` bytes. Raises Stopped."""
+        self.go_on()
+        bar.total = total
+        bar.n = count  # a fresh start goes back
+        bar.update(0)
+
+    def go_on(self) -> None:
+        """Raise Stopped if another thread has asked for it."""
+        if self.stop.is_set():
+            raise Stopped
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """A verified file, the address or path it came from, and what it is."""
+
+    file: Path
+    origin: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True)
+class Seeker:
+    """Gets one file.
+
+    Attributes:
+        source: its addresses and what they say of it.
+        checks: what it must be.
+        archive: where it is to lie, or lies already.
+        patience, watch: how long to wait; what to tell.
+    """
+
+    source: Source
+    checks: Checks
+    archive: Path
+    patience: Patience
+    watch: Watch
+
+    def obtain(self) -> Obtained:
+        """The file, complete and verified. Raises UserError, Stopped or OSError."""
+        return self._local() if self.source.path else self._earlier() or self._download()
+
+    def _fault(self, file: Path) -> tuple[Fingerprint, str | None]:
+        with self.watch.bar("checking") as bar:
+            found = fingerprint(file, lambda *place: self.watch.place(bar, *place))
+        fault = found.mismatch(self.checks)
+        if not fault and self.source.unpacked is not None and not zipfile.is_zipfile(file):
+            fault = "it is no zip archive, or an incomplete one"
+        return found, fault
+
+    def _local(self) -> Obtained:
+        file, key = Path(self.source.path), f"sources.{self.archive.name}.path"
+        if not file.is_file():
+            what = "is a folder, not the file itself" if file.is_dir() else "no such file"
+            raise UserError(f"{key}: {file}: {what}")
+        found, fault = self._fault(file)
+        if fault:
+            raise UserError(f"{key}: {file} is not what was meant: {fault}")
+        return Obtained(file, str(file), found)
+
+    def _earlier(self) -> Obtained | None:
+        """The archive, where it was kept or where its unpacking was interrupted."""
+        if not self.archive.is_file():
+            return None
+        found, fault = self._fault(self.archive)
+        if not fault:
+            return Obtained(self.archive, str(self.archive), found)
+        LOG.warning("%s: %s; it is downloaded again", self.archive, fault)
+        self.archive.unlink()
+        return None
+
+    def _download(self) -> Obtained:
+        reasons = []
+        for url in self.source.urls:
+            LOG.info("%s: from %s", self.archive.name, url)
+            try:
+                return Obtained(self.archive, url, self._from(url))
+            except GivenUp as reason:
+                LOG.warning("%s: %s", url, reason)
+                reasons.append(f"\n  {url}: {reason}")
+        name = self.archive.name
+        raise UserError(
+            f"{name}: no address gives it:{''.join(reasons)}\nTry again later, or fetch it by "
+            f"other means and say where it is, as `sources: {{{name}: {{path: FILE}}}}` in the "
+            "config; `urls:` in the place of `path:` names other addresses"
+        )
+
+    def _from(self, url: str) -> Fingerprint:
+        """Download from `url` and verify, twice at most. Raises GivenUp."""
+        with self.watch.bar("downloading") as bar:
+            transfer = Transfer(
+                self.archive,
+                identified=self.checks.identify,
+                patience=self.patience,
+                stop=self.watch.stop,
+                check_total=self._check_total,
+                place=lambda *place: self.watch.place(bar, *place),
+            )
+            for _ in range(2):
+                transfer.fetch(url)
+                found, fault = self._fault(transfer.part)
+                if not fault:
+                    transfer.finish()
+                    return found
+                LOG.warning("%s: %s", url, fault)
+                transfer.discard()
+        raise GivenUp(f"not what was meant, twice: {fault}")
+
+    def arrived(self) -> int:
+        """Bytes that need not be downloaded any more."""
+        part = self.archive.with_name(f"{self.archive.name}.part")
+        return sum(path.stat().st_size for path in (self.archive, part) if path.exists())
+
+    def _check_total(self, total: int) -> None:
+        wanted = self.checks.bytes
+        if wanted not in (None, total):
+            raise GivenUp(f"it offers {total} bytes instead of {wanted}")
+        more = total + (self.source.unpacked or 0) - self.arrived()
+        check_space(self.archive.parent, more, self.archive.name)

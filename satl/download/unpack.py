@@ -1,0 +1,103 @@
+"""Archives to folders: whole or not at all, and never outside the folder they are meant for."""
+
+import os
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from satl.core.errors import UserError
+
+DRIVE = re.compile(r"[A-Za-z]:")
+# Room that is left for receipts, logs and whatever else is being written.
+SPARE = 100 * 10**6
+
+
+class Damaged(UserError):
+    """The archive itself is at fault; another copy of it may be whole."""
+
+
+def check_space(folder: Path, wanted: int, what: str) -> None:
+    """Raise UserError unless `wanted` bytes, and a little more, are free where `folder` lies."""
+    present = next(
+        p for p in (Path(folder).absolute(), *Path(folder).absolute().parents) if p.exists()
+    )
+    free = shutil.disk_usage(present).free
+    if free < wanted + SPARE:
+        raise UserError(
+            f"{folder}: {what} needs {in_words(wanted)}, but only {in_words(free)} are free "
+            "there; free some space, or name a folder on another disk as `data_folder`"
+        )
+
+
+def in_words(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def unpack(
+    archive: Path,
+    target: Path,
+    place: Callable[[int, int], object] = lambda count, total: None,
+) -> None:
+    """Extract the file or folder `target.name` of a zip archive to `target`, which is new.
+
+    Other members are left out. The members' checksums are verified; until all are there, they
+    lie in a temporary folder beside `target`.
+
+    Args:
+        archive: the zip file.
+        target: what to write; its name is that of a file or folder at the archive's root.
+        place: told how many bytes are unpacked, of how many; may raise to stop.
+
+    Raises:
+        UserError: the archive is damaged or incomplete, holds a member that would lie elsewhere
+            or is no plain file, lacks `target.name`, or the disk has no room for it.
+    """
+    if target.exists():
+        raise UserError(f"{target}: exists already, and is not overwritten by {archive}")
+    temporary = target.with_name(f".{target.name}.unpacking")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = opened.infolist()
+            for member in members:
+                _check_member(member, archive)
+            wanted = [m for m in members if PurePosixPath(m.filename).parts[:1] == (target.name,)]
+            if not wanted:
+                raise Damaged(f"{archive}: holds no {target.name}; is it the right file?")
+            total = sum(member.file_size for member in wanted)
+            check_space(target.parent, total, f"unpacking {archive}")
+            shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+            temporary.mkdir(parents=True)
+            count = 0
+            for member in wanted:
+                opened.extract(member, temporary)
+                count += member.file_size
+                place(count, total)
+        os.replace(temporary / target.name, target)
+    except FileNotFoundError as error:
+        raise UserError(f"{archive}: no such archive") from error
+    except OSError as error:
+        raise UserError(f"{target}: cannot be unpacked ({error.strerror or error})") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise Damaged(f"{archive}: damaged, incomplete, or no zip archive ({error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_member(member: zipfile.ZipInfo, archive: Path) -> None:
+    """Raise UserError for what no archive of data has a reason to hold."""
+    name = member.filename
+    mode = member.external_attr >> 16
+    if name.startswith(("/", "\\")) or DRIVE.match(name):
+        fault = "has an absolute path"
+    elif ".." in re.split(r"[/\\]", name):
+        fault = "lies outside the archive's folder"
+    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        fault = "is a link or a device"
+    else:
+        return
+    raise UserError(f"{archive}: refused, as its member {name!r} {fault}; nothing was unpacked")

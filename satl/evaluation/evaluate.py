@@ -1,0 +1,153 @@
+"""From a run folder and the true labels to metrics: the only step that reads the truth."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from satl import metrics
+from satl.core.errors import UserError
+from satl.core.files import link_files, write_json, writing
+from satl.core.labels import UNKNOWN
+from satl.data.table import LabelTable
+from satl.runs.folder import TRAIN_FILES, RunFolder
+
+HISTOGRAM_BINS = 80
+
+
+def evaluate(
+    folder: Path, observed: LabelTable, train: LabelTable, test: LabelTable, out: Path
+) -> None:
+    """Write metrics.json and score_histogram.parquet beside the files of a trained run.
+
+    Args:
+        folder: the run folder, as `satl train` left it.
+        observed: the partially labelled training table that the run was trained on.
+        train: the fully labelled training table.
+        test: the fully labelled test table.
+        out: the complete run folder; where it is not `folder` itself, the run's files are
+            linked there.
+
+    Raises:
+        UserError: the tables are not those of the run.
+    """
+    for name, table in (("training", train), ("test", test)):
+        if (table.labels == UNKNOWN).any():
+            raise UserError(
+                f"the {name} table given as the truth has unknown labels: it is a split or a list "
+                "of images, not the table that `satl table --out` wrote"
+            )
+    run = RunFolder(folder)
+    predictions, training = run.predictions(), run.training_scores()
+    _check_rows(folder / "predictions.npz", predictions, test)
+    _check_rows(folder / "training_scores.npz", training, train)
+    trained_on = run.config()["split"]
+    if trained_on["table_sha256"] != observed.digest():
+        raise UserError(f"{folder}: the run was trained on other partial labels than those given")
+    if trained_on["test_images_sha256"] != test.without_labels().digest():
+        raise UserError(f"{folder}: the run predicted other test images than those given")
+    if out != folder:
+        link_files(folder, out, TRAIN_FILES)
+    write_json(
+        out / "metrics.json",
+        metrics_by_selection(predictions["logits"], test)
+        | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test)},
+    )
+    histogram = score_histogram(training["logits"], observed.labels, train.labels)
+    histogram["category"] = histogram["category"].map(dict(enumerate(train.categories)))
+    with writing(out / "score_histogram.parquet") as temporary:
+        histogram.to_parquet(temporary, index=False)
+
+
+def _check_rows(file: Path, arrays: dict[str, np.ndarray], table: LabelTable) -> None:
+    same = np.array_equal(arrays["image_ids"], table.image_ids)
+    if not same or tuple(arrays["categories"].tolist()) != table.categories:
+        raise UserError(f"{file}: its images or categories are not those of {table.folder}")
+
+
+def metrics_by_selection(logits: np.ndarray, test: LabelTable) -> dict[str, Any]:
+    """Both selections of an epoch, and AP by category of the last one, in per cent.
+
+    Args:
+        logits: (E, N, C) of every epoch.
+        test: the truth.
+    """
+    scores = [metrics.mean_ap(epoch, test.labels) for epoch in logits]
+    # The first of equal epochs; NaN everywhere (no category has positives) selects the last.
+    best = len(scores) - 1 if np.isnan(scores).all() else int(np.nanargmax(scores))
+    ap = metrics.average_precision(logits[-1], test.labels)
+    return {
+        "selections": {
+            "last": {"epoch": len(logits), **_all_metrics(logits[-1], test.labels)},
+            "best_on_test": {"epoch": best + 1, **_all_metrics(logits[best], test.labels)},
+        },
+        "per_category_AP": dict(zip(test.categories, map(_per_cent, ap), strict=True)),
+        "categories_without_positives": test.counts()["categories_without_positives"],
+    }
+
+
+def _all_metrics(logits: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
+    return {k: _per_cent(v) for k, v in metrics.all_metrics(logits, targets).items()}
+
+
+def epoch_metrics(
+    logits: np.ndarray,
+    training: dict[str, np.ndarray],
+    observed: LabelTable,
+    train: LabelTable,
+    test: LabelTable,
+) -> list[dict[str, Any]]:
+    """Per epoch: test mAP, and precision, recall and coverage of the pseudo-labels (per cent)."""
+    lines = []
+    for index, (scores, pseudo) in enumerate(zip(logits, training["pseudo_labels"], strict=True)):
+        quality = metrics.pseudo_label_quality(pseudo, observed.labels, train.labels)
+        if not pseudo.any():
+            quality = dict.fromkeys(quality, np.nan)
+        values = {"test_mAP": metrics.mean_ap(scores, test.labels), **quality}
+        lines.append({"epoch": index + 1, **{k: _per_cent(v) for k, v in values.items()}})
+    return lines
+
+
+def score_histogram(logits: np.ndarray, observed: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """Logits binned by category and kind of label, in 80 common bins.
+
+    Args:
+        logits: (N, C) training logits; NaN where an image was not in the epoch.
+        observed: (N, C) labels that training saw.
+        truth: (N, C) all labels.
+
+    Returns:
+        Columns category (index), label (known_positive, hidden_positive, known_negative,
+        hidden_negative), left, right (bin edges), count.
+    """
+    seen = ~np.isnan(logits)
+    finite = logits[seen]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
+    kinds = {
+        "known_positive": observed > 0,
+        "hidden_positive": (observed == 0) & (truth > 0),
+        "known_negative": observed < 0,
+        "hidden_negative": (observed == 0) & (truth < 0),
+    }
+    parts = [
+        pd.DataFrame(
+            {
+                "category": category,
+                "label": kind,
+                "left": edges[:-1],
+                "right": edges[1:],
+                "count": np.histogram(logits[rows[:, category], category], edges)[0],
+            }
+        )
+        for kind, where in kinds.items()
+        for rows in [where & seen]
+        for category in range(logits.shape[1])
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _per_cent(value: float) -> float | None:
+    """Per cent with what a float is good for; None (JSON's null) where not defined."""
+    return None if np.isnan(value) else round(100 * float(value), 6)

@@ -1,0 +1,1 @@
+"""Trackers that receive finished runs; nothing is read back from them."""

@@ -1,0 +1,1 @@
+"""Training: from partial labels to finished run folders. The one training loop is here."""
