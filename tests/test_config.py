@@ -59,6 +59,8 @@ def test_the_resolved_config_reads_back():
         ({"known_ratios": [1.1]}, r"known_ratios: 1\.1 is outside"),
         ({"known_ratios": [0.125]}, r"more than two decimals"),
         ({"known_ratios": [0.1, 0.1]}, r"names a ratio twice"),
+        ({"seeds": [1, 0, 1]}, r"seeds: \[1, 0, 1\] names seed 1 twice"),
+        ({"lanes": 9}, r"lanes: this key is now called 'runs_per_job'"),
         ({"known_ratios": []}, r"known_ratios"),
         ({"methods": {"stal": {}}}, r"unknown method 'stal' \(did you mean 'satl'\?\)"),
         ({"methods": {"a": {"method": "b"}}}, r"unknown method 'b'"),

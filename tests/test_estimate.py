@@ -25,7 +25,7 @@ CONFIG = {
     },
     "methods": {"satl": {}, "sst": {}},
     "known_ratios": [0.1, 0.5, 0.9],
-    "lanes": 3,
+    "runs_per_job": 3,
     "model": {"backbone": "tiny", "weights": "random", "feature_dim": 8, "attention_dim": 4},
     "training": {"epochs": 2, "batch_size": 10, "resize": 36, "image_size": 32},
 }

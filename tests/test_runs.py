@@ -8,12 +8,12 @@ from satl.runs.layout import run_keys, training_jobs
 NAMES = ("satl", "sst", "sarb", "hst", "dsrb")
 
 
-def experiment(lanes, ratios, methods=5, seeds=(0,)):
+def experiment(runs_per_job, ratios, methods=5, seeds=(0,)):
     return parse(
         {
             "name": "x", "datasets": {"a": {"format": "glyphs"}, "b": {"format": "glyphs"}},
             "methods": {name: {} for name in NAMES[:methods]}, "known_ratios": ratios,
-            "seeds": list(seeds), "lanes": lanes,
+            "seeds": list(seeds), "runs_per_job": runs_per_job,
         },
         "x.yaml",
     )  # fmt: skip
@@ -23,21 +23,21 @@ RATIOS = [i / 10 for i in range(1, 10)]
 
 
 @pytest.mark.parametrize(
-    ("lanes", "sizes"),
+    ("runs_per_job", "sizes"),
     [(1, [1] * 45), (4, [3, 3, 3] * 5), (9, [9] * 5), (20, [9, 18, 18]), (99, [45])],
 )
-def test_jobs_are_of_even_size_and_hold_whole_methods_where_they_fit(lanes, sizes):
-    jobs = training_jobs(experiment(lanes, RATIOS))
+def test_jobs_are_of_even_size_and_hold_whole_methods_where_they_fit(runs_per_job, sizes):
+    jobs = training_jobs(experiment(runs_per_job, RATIOS))
     assert sorted(len(job.runs) for job in jobs) == sorted(sizes * 2)
-    if lanes >= 9:
+    if runs_per_job >= 9:
         for job in jobs:
             assert all(sum(r.method == m for r in job.runs) in (0, 9) for m in NAMES)
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4, 7, 30])
+@pytest.mark.parametrize("runs_per_job", [1, 2, 4, 7, 30])
 @pytest.mark.parametrize("ratios", [[0.5], [0.1, 0.5, 0.9], RATIOS])
-def test_every_run_is_in_one_job(lanes, ratios):
-    config = experiment(lanes, ratios, seeds=(0, 3))
+def test_every_run_is_in_one_job(runs_per_job, ratios):
+    config = experiment(runs_per_job, ratios, seeds=(0, 3))
     jobs = training_jobs(config)
     runs = [run for job in jobs for run in job.runs]
     assert sorted(runs) == sorted(run_keys(config))

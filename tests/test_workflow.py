@@ -29,7 +29,7 @@ TINY = {
     "datasets": {"glyphs": {"format": "glyphs", "train_images": 60, "test_images": 30}},
     "methods": {"satl": {}, "partial_bce": {}},
     "known_ratios": [0.5, 0.9],
-    "lanes": 2,
+    "runs_per_job": 2,
     "model": {"backbone": "tiny", "weights": "glyphs", "feature_dim": 16, "attention_dim": 8},
     "training": {
         "epochs": 3, "batch_size": 20, "learning_rate": 1e-3, "lr_step": 2, "resize": 36,
@@ -141,8 +141,8 @@ def test_an_option_reruns_the_runs_of_its_method_alone(tree):
     assert jobs.keys() == {"all", "train", "evaluate", "report", "track"}
 
 
-def test_without_lanes_each_run_is_a_job_of_its_own(tree):
-    write_config(tree, "single.yaml", name="single", lanes=1)
+def test_with_one_run_per_job_each_run_is_a_job_of_its_own(tree):
+    write_config(tree, "single.yaml", name="single", runs_per_job=1)
     jobs = planned(tree, config="single.yaml")["train"]
     assert jobs == {f"{m}-known-{r}" for m in ("satl", "partial_bce") for r in ("0.50", "0.90")}
 
@@ -319,7 +319,7 @@ def test_visual_genome_to_its_splits(tree):
 # The last one: it changes the results that the others look at.
 def test_a_new_ratio_trains_its_runs_alone(tree):
     """It joins the jobs of its neighbours, whose finished runs are taken over."""
-    write_config(tree, known_ratios=[0.5, 0.7, 0.9], lanes=3)
+    write_config(tree, known_ratios=[0.5, 0.7, 0.9], runs_per_job=3)
     try:
         assert planned(tree)["train"] == {"satl-known-0.50+2", "partial_bce-known-0.50+2"}
         before = {

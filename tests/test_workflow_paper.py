@@ -76,7 +76,7 @@ def small_paper(sources):
         "precision": "fp32",
     }  # fmt: skip
     few = {"methods": {"satl": {}, "sst": {}}, "known_ratios": [0.5, 0.9], "device": "cpu"}
-    return {**config, **few, "lanes": 4, "sources": sources}
+    return {**config, **few, "runs_per_job": 4, "sources": sources}
 
 
 def test_the_paper_in_miniature_from_the_net_to_its_tables(tmp_path):

@@ -45,8 +45,8 @@ def _run_estimate(args: argparse.Namespace) -> None:
         for name, method in cost.methods.items():
             print(f"  {name:28}{1000 * method.train:10.1f}")
     together, alone = training_hours(experiment, sizes, costs)
-    print(f"\ntraining: {together:,.1f} hours of this device with lanes: {experiment.lanes}")
-    if experiment.lanes > 1:
+    print(f"\ntraining: {together:,.1f} hours of this device with lanes: {experiment.runs_per_job}")
+    if experiment.runs_per_job > 1:
         print(f"          {alone:,.1f} hours with lanes: 1")
     print("Reading images is not in it: image_cache: disk, or enough workers, should keep up.")
 

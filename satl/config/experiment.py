@@ -40,11 +40,11 @@ class Experiment(Strict):
     model: Model = Model()
     training: Training = Training()
     pretraining: Pretraining = Pretraining()
-    lanes: int = Field(
+    runs_per_job: int = Field(
         1,
         ge=1,
         description="runs that one training job trains side by side, sharing images and frozen "
-        "stages: the same results in less time",
+        "stages: the same results in less time, with more memory",
     )
     device: str = Field(
         "auto",
@@ -66,6 +66,14 @@ class Experiment(Strict):
         if not isinstance(methods, dict):
             raise ValueError("must be a mapping of names to options, e.g. `satl: {}`")
         return {name: method_entry(name, options) for name, options in methods.items()}
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: list[int]) -> list[int]:
+        for seed in seeds:
+            if seeds.count(seed) > 1:
+                raise ValueError(f"{seeds} names seed {seed} twice; each seed is one run")
+        return seeds
 
     @field_validator("known_ratios")
     @classmethod

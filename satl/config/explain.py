@@ -6,6 +6,9 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+# Dotted keys of earlier versions, and what they are called now.
+RENAMED_KEYS = {"lanes": "runs_per_job"}
+
 
 def explain(
     error: ValidationError, schema: type[BaseModel], datasets: Mapping[str, type[BaseModel]]
@@ -23,7 +26,7 @@ def explain(
         where = ".".join(keys) or "the whole"
         if problem["type"] == "extra_forbidden":
             known = _known_keys(schema, problem["loc"][:-1], datasets)
-            lines.append(f"  {where}: unknown key{suggestion(keys[-1], known)}")
+            lines.append(f"  {where}: {_unknown(where, known)}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "union_tag_not_found":
@@ -34,6 +37,12 @@ def explain(
             shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
             lines.append(f"  {where}: {message[0].lower()}{message[1:]}{shown}")
     return "\n".join(lines)
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    if key in RENAMED_KEYS:
+        return f"this key is now called {RENAMED_KEYS[key]!r}"
+    return f"unknown key{suggestion(key.rpartition('.')[2], known)}"
 
 
 def _without_tag(location: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -60,8 +60,17 @@ class Training(Strict):
     accumulate: int = Field(
         1, ge=1, description="batches whose gradients are averaged into one optimiser step"
     )
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="bf16: autocast of the network; losses and weights stay in fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32",
+        description="fp32: float32 throughout; tf32: on a GPU, matrix products and convolutions "
+        "round their factors to TF32 (on the CPU the same as fp32); bf16: autocast of the network "
+        "alone, while losses, pseudo-labels and weights stay in float32",
+    )
+    deterministic: bool = Field(
+        True,
+        description="the same numbers each time on the same device and software, as far as "
+        "PyTorch can (it warns of an operation for which it cannot); false is faster on a GPU, "
+        "where cuDNN then also tries algorithms out",
     )
     compile: bool = Field(False, description="torch.compile the network")
     drop_last: bool = Field(True, description="leave out the last, incomplete training batch")

@@ -29,7 +29,7 @@ class TinyResNet(nn.Module):
 
     Its stages bear torchvision's names, so that it is cut and loaded like the large ones. As in
     a ResNet-101 the frozen stages do most of the work and the last is a bottleneck: runs that
-    share the frozen stages (`lanes`) then cost little each.
+    share the frozen stages (`runs_per_job`) then cost little each.
     """
 
     def __init__(self, num_classes: int) -> None:

@@ -55,13 +55,13 @@ class TrainingJob:
 
 
 def training_jobs(experiment: Experiment) -> list[TrainingJob]:
-    """All runs, at most `lanes` a job: the ratios of one method, or several whole methods."""
+    """All runs, at most `runs_per_job` per job: the ratios of one method, or several whole methods."""
     ratios, methods = experiment.known_ratios, list(experiment.methods)
-    if experiment.lanes < len(ratios):
+    if experiment.runs_per_job < len(ratios):
         parts = [[(method, r) for r in part] for method in methods
-                 for part in _evenly(ratios, experiment.lanes)]  # fmt: skip
+                 for part in _evenly(ratios, experiment.runs_per_job)]  # fmt: skip
     else:
-        together = _evenly(methods, experiment.lanes // len(ratios))
+        together = _evenly(methods, experiment.runs_per_job // len(ratios))
         parts = [[(method, r) for method in part for r in ratios] for part in together]
     return [
         TrainingJob(tuple(RunKey(dataset, method, ratio, seed) for method, ratio in part))

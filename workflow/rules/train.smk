@@ -1,4 +1,4 @@
-# From splits to trained runs, `lanes` of them a job. Training gets no true labels, neither of training nor test images.
+# From splits to trained runs, `runs_per_job` of them per job. Training gets no true labels, neither of training nor test images.
 
 
 def backbone_inputs():
