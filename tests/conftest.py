@@ -25,6 +25,9 @@ def _restore_torch_state():
     yield
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = False
 
 
 def golden(name: str) -> dict[str, np.ndarray]:

@@ -10,11 +10,12 @@ from trials import same_numbers, spec
 
 from satl.config import load
 from satl.core.registry import METHODS
-from satl.estimate.times import made_up_lane
+from satl.estimate.synthetic import synthetic_run
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs.folder import RunFolder
-from satl.training.engine import prepare_torch, train
-from satl.training.trainer import frozen_maps
+from satl.training.engine import train
+from satl.training.precision import prepare_torch
+from satl.training.trainer import frozen_features
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEMO = load(Path(__file__).parents[1] / "workflow/config/demo.yaml")
@@ -29,14 +30,14 @@ def test_a_step_does_not_wait_for_the_gpu(method, precision):
     prepare_torch(training, CUDA)
     backbone = build_backbone("tiny", initial_weights("tiny", "random"))
     frozen = backbone.frozen.to(CUDA, memory_format=torch.channels_last)
-    lane = made_up_lane(experiment, method, 20, backbone, CUDA)
+    run = synthetic_run(experiment, method, 20, backbone, CUDA)
     images = torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8, device=CUDA)
     rows = torch.arange(32, device=CUDA)
     for _ in range(2):
-        lane.train_step(frozen_maps(frozen, images, precision), rows)
+        run.train_step(frozen_features(frozen, images, precision), rows)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        lane.train_step(frozen_maps(frozen, images, precision), rows)
+        run.train_step(frozen_features(frozen, images, precision), rows)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -48,8 +49,7 @@ def test_the_gpu_comes_out_close_to_the_cpu(tmp_path, shared, observed):
     assert np.abs(cpu - cuda)[0].max() < 0.05
 
 
-def test_lanes_on_a_gpu_equal_separate_runs(tmp_path, shared, observed):
-    torch.backends.cudnn.deterministic = True
+def test_runs_side_by_side_on_a_gpu_equal_separate_ones(tmp_path, shared, observed):
     shared = replace(shared, device=CUDA)
     runs = [spec(observed, tmp_path / name, name) for name in ("satl", "sarb")]
     for run in runs:

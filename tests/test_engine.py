@@ -1,4 +1,4 @@
-"""The training loop: records, determinism to the bit, lanes, and errors."""
+"""The training loop: records, determinism to the bit, runs, and errors."""
 
 import shutil
 import sysconfig
@@ -17,7 +17,7 @@ from satl.data.table import LabelTable
 from satl.runs.folder import THRESHOLD_COLUMNS, TRAIN_FILES, RunFolder
 from satl.training import engine, trainer
 from satl.training.engine import train
-from satl.training.lane import Lane
+from satl.training.run import TrainingRun
 
 
 def test_a_run_folder_holds_the_record(tmp_path, shared, observed):
@@ -62,7 +62,7 @@ def test_another_seed_gives_other_numbers(tmp_path, shared, observed, train_tabl
     assert not np.array_equal(a, b)
 
 
-def test_lanes_equal_separate_runs(tmp_path, shared, observed, train_table):
+def test_runs_side_by_side_equal_separate_ones(tmp_path, shared, observed, train_table):
     few = split(train_table, 0.3)
     runs = [
         spec(observed, tmp_path / "satl"),
@@ -76,7 +76,7 @@ def test_lanes_equal_separate_runs(tmp_path, shared, observed, train_table):
         same_numbers(run.folder, run.folder.with_suffix(".alone"))
 
 
-def test_lanes_must_share_images_and_seed(tmp_path, shared, observed, train_table):
+def test_runs_of_a_job_must_share_images_and_seed(tmp_path, shared, observed, train_table):
     other = split(train_table, 0.5, seed=1)
     with pytest.raises(UserError, match="same images and the same seed"):
         train(shared, [spec(observed, tmp_path / "a"), spec(other, tmp_path / "b")])
@@ -112,14 +112,14 @@ def test_training_changes_neither_the_frozen_stages_nor_their_batch_norm(
     class Watched(trainer.Trainer):
         def run(self, stop):
             before = {k: v.clone() for k, v in self.frozen.state_dict().items()}
-            trained = {k: v.clone() for k, v in self.lanes[0].model.state_dict().items()}
+            trained = {k: v.clone() for k, v in self.runs[0].model.state_dict().items()}
             super().run(stop)
             seen.append((self, before, trained))
 
     monkeypatch.setattr(engine, "Trainer", Watched)
     train(shared, [spec(observed, tmp_path / "run")])
     done, before, trained = seen[0]
-    after, now = done.frozen.state_dict(), done.lanes[0].model.state_dict()
+    after, now = done.frozen.state_dict(), done.runs[0].model.state_dict()
     assert len(before) > 10
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert not any(p.requires_grad for p in done.frozen.parameters())
@@ -133,7 +133,7 @@ def test_a_finished_run_is_taken_over_and_not_trained_again(
     runs = tmp_path / "runs"
     train(shared, [spec(observed, runs / "shapes/satl/known-0.50/seed-0")])
     trained = []
-    monkeypatch.setattr(Lane, "train_step", lambda lane, *_: trained.append(lane.name))
+    monkeypatch.setattr(TrainingRun, "train_step", lambda run, *_: trained.append(run.name))
     train(shared, [spec(observed, tmp_path / "again")], finished=runs)
     assert not trained
     same_numbers(runs / "shapes/satl/known-0.50/seed-0", tmp_path / "again")

@@ -66,7 +66,7 @@ def test_disk():
 
 
 def test_hours_are_those_of_shared_and_own_parts():
-    """100 steps and 300 test images an epoch, two epochs; three lanes share a job."""
+    """100 steps and 300 test images an epoch, two epochs; three runs share a job."""
     costs = DatasetCosts(Cost(train=3.0, test=1.0), {"satl": Cost(2.0, 0.1), "sst": Cost(4.0, 0.2)})
     config = experiment(datasets={"photos": CONFIG["datasets"]["photos"]})
     shared, satl, sst = 200 * 3 + 600, 200 * 2 + 60, 200 * 4 + 120

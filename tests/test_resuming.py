@@ -17,8 +17,9 @@ from satl import cli
 from satl.core.errors import UserError
 from satl.runs.folder import RunFolder
 from satl.training import trainer
+from satl.training.checkpoint import Checkpoint
 from satl.training.engine import train
-from satl.training.lane import Lane
+from satl.training.run import TrainingRun
 from satl.training.stopping import Stopped
 
 STEPS = 4  # in each of the three epochs
@@ -35,15 +36,15 @@ def every_step_saves(monkeypatch):
 
 def stop_before_step(monkeypatch, number, error=Interrupted):
     """Raise at the start of that training step, counted from 1; gives a list of those done."""
-    real, done = Lane.train_step, []
+    real, done = TrainingRun.train_step, []
 
-    def step(lane, *arguments):
+    def step(run, *arguments):
         if len(done) + 1 == number:
             raise error
-        done.append((lane.epoch, lane.step))
-        real(lane, *arguments)
+        done.append((run.epoch, run.step))
+        real(run, *arguments)
 
-    monkeypatch.setattr(Lane, "train_step", step)
+    monkeypatch.setattr(TrainingRun, "train_step", step)
     return done
 
 
@@ -80,15 +81,15 @@ def test_a_checkpoint_in_mid_epoch_gives_the_same_bits(
 
 def test_a_signal_saves_a_checkpoint_first(tmp_path, shared, observed, monkeypatch):
     train(shared, [spec(observed, tmp_path / "whole")])
-    real = Lane.train_step
+    real = TrainingRun.train_step
 
-    def step(lane, *arguments):
-        real(lane, *arguments)
-        if (lane.epoch, lane.step) == (1, 2):
+    def step(run, *arguments):
+        real(run, *arguments)
+        if (run.epoch, run.step) == (1, 2):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped) as stopped:
-        patch.setattr(Lane, "train_step", step)
+        patch.setattr(TrainingRun, "train_step", step)
         train(shared, [spec(observed, tmp_path / "run")])
     assert stopped.value.exit_status == 143
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -98,23 +99,23 @@ def test_a_signal_saves_a_checkpoint_first(tmp_path, shared, observed, monkeypat
     same_numbers(tmp_path / "whole", tmp_path / "run")
 
 
-def test_lanes_at_different_places_catch_up(tmp_path, shared, observed, monkeypatch):
-    """Killed while checkpoints were being written: one lane has saved more than the other."""
+def test_runs_at_different_places_catch_up(tmp_path, shared, observed, monkeypatch):
+    """Killed while checkpoints were being written: one run has saved more than the other."""
     runs = [spec(observed, tmp_path / name, name) for name in ("satl", "partial_bce")]
     for run in runs:
         train(shared, [replace(run, folder=run.folder.with_suffix(".alone"))])
-    real, saved = Lane.save, 0
+    real, saved = TrainingRun.save, 0
 
-    def save(lane):
+    def save(run):
         nonlocal saved
         saved += 1
         if saved == 8:
             raise Interrupted
-        real(lane)
+        real(run)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
-        patch.setattr(Lane, "save", save)
+        patch.setattr(TrainingRun, "save", save)
         train(shared, runs)
     train(shared, runs)
     for run in runs:
@@ -122,7 +123,7 @@ def test_lanes_at_different_places_catch_up(tmp_path, shared, observed, monkeypa
 
 
 def test_a_checkpoint_of_other_options_is_not_used(tmp_path, shared, observed, monkeypatch):
-    monkeypatch.setattr(Lane, "discard_checkpoint", lambda lane: None)
+    monkeypatch.setattr(Checkpoint, "discard", lambda checkpoint: None)
     train(shared, [spec(observed, tmp_path / "a")])
     train(shared, [spec(observed, tmp_path / "b", ranking_weight=0.0)])
     assert len(list(shared.checkpoints.iterdir())) == 2
@@ -157,13 +158,13 @@ def test_an_infinite_loss_names_the_step_and_keeps_the_last_checkpoint(
     tmp_path, shared, observed, monkeypatch
 ):
     """From the second step of the second epoch on the weights are NaN."""
-    real = Lane.train_step
+    real = TrainingRun.train_step
 
-    def step(lane, maps, rows):
-        real(lane, maps * torch.nan if (lane.epoch, lane.step) == (1, 1) else maps, rows)
+    def step(run, features, rows):
+        real(run, features * torch.nan if (run.epoch, run.step) == (1, 1) else features, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Lane, "train_step", step)
+        patch.setattr(TrainingRun, "train_step", step)
         message = r"satl known-0.5: .*not finite at step 2 of 4 in epoch 2.*learning_rate"
         with pytest.raises(UserError, match=message):
             train(shared, [spec(observed, tmp_path / "run")])
@@ -173,17 +174,19 @@ def test_an_infinite_loss_names_the_step_and_keeps_the_last_checkpoint(
     assert done[0] == (1, 0), "the checkpoint of the first epoch is good"
 
 
-def test_a_diverged_lane_does_not_stop_the_others(tmp_path, shared, observed, monkeypatch):
+def test_a_diverged_run_does_not_stop_the_others(tmp_path, shared, observed, monkeypatch):
     runs = [spec(observed, tmp_path / name, name) for name in ("satl", "partial_bce")]
     train(shared, [replace(runs[1], folder=tmp_path / "alone")])
-    real = Lane.train_step
+    real = TrainingRun.train_step
 
-    def step(lane, maps, rows):
-        real(lane, maps * torch.nan if lane.name.startswith("satl") else maps, rows)
+    def step(run, features, rows):
+        real(run, features * torch.nan if run.name.startswith("satl") else features, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Lane, "train_step", step)
-        with pytest.raises(UserError, match=r"^satl known-0.5: the loss is not finite at step 1"):
+        patch.setattr(TrainingRun, "train_step", step)
+        with pytest.raises(
+            UserError, match=r"^satl known-0.5: the loss or its gradient is not finite at step 1"
+        ):
             train(shared, runs)
     assert not (tmp_path / "satl").exists()
     same_numbers(tmp_path / "partial_bce", tmp_path / "alone")
@@ -212,19 +215,19 @@ def run_command(folder, arguments, log):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     trainer.CHECKPOINT_SECONDS = 0
-    real = Lane.train_step
+    real = TrainingRun.train_step
 
-    def step(lane, *arguments):
+    def step(run, *arguments):
         time.sleep(0.01)
-        real(lane, *arguments)
+        real(run, *arguments)
 
-    Lane.train_step = step
+    TrainingRun.train_step = step
     sys.exit(cli.main(arguments))
 
 
 @pytest.mark.slow
 def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observed, weights):
-    """SIGKILL and now and then SIGTERM, two lanes at once, until the job gets through."""
+    """SIGKILL and now and then SIGTERM, two runs at once, until the job gets through."""
     observed.save(tmp_path / "observed.npz")
     shared.test.save(tmp_path / "test.npz")
     (tmp_path / "x.yaml").write_text(CONFIG)
@@ -260,7 +263,7 @@ def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observ
             kills += 1
         process.join(200)
         said = log.read_text()
-        resumed += "goes on after epoch" in said
+        resumed += "resuming after epoch" in said
         if process.exitcode == 0:
             break
         # -SIGTERM: the training was done, and only Python's own exit was cut.

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"satl {parsed.command}: error: {error}", file=sys.stderr)
         return 2
     except Stopped as stop:
-        print(f"satl {parsed.command}: {stop}; the same command goes on from it", file=sys.stderr)
+        print(f"satl {parsed.command}: {stop}; rerun the same command to resume", file=sys.stderr)
         return stop.exit_status
     except KeyboardInterrupt:
         print(f"satl {parsed.command}: interrupted", file=sys.stderr)

@@ -1,46 +1,38 @@
 """What an experiment will cost: training times measured on this machine, scaled to all runs.
 
-Frozen stages, data path and each method's own part are timed apart; a job of several lanes is
+Frozen stages, data path and each method's own part are timed apart; a job of several runs is
 then what they share, once, and the methods' parts of all its runs.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from satl.config import Experiment, read_options
-from satl.core.registry import method_class
+from satl.config import Experiment
 from satl.data.images.batches import Augmentation, augmentation_draws
-from satl.data.splits import split
-from satl.data.table import LabelTable
 from satl.estimate.sizes import DatasetSize
+from satl.estimate.synthetic import synthetic_run
 from satl.models.backbone import Backbone, build_backbone, initial_weights
 from satl.runs.layout import training_jobs
-from satl.training.context import RunSpec, Shared
-from satl.training.engine import build_lane, prepare_torch
-from satl.training.lane import Lane
-from satl.training.trainer import frozen_maps, frozen_stages
-
-POSITIVE_SHARE = 0.04  # about three of COCO's eighty categories an image
-BATCHES = 4  # of the made-up table
+from satl.training.precision import prepare_torch
+from satl.training.trainer import frozen_features, frozen_stages
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one training batch and of one test image."""
+    """Seconds of one training batch, of one test image, and of what an epoch starts with."""
 
     train: float
     test: float
+    epoch: float = 0.0  # beyond an ordinary batch: renewing prototypes, say
 
 
 @dataclass(frozen=True)
 class DatasetCosts:
-    """Of what the lanes of a job share, and of each method's own part."""
+    """What the runs of a job share, and each method's own part."""
 
     shared: Cost
     methods: dict[str, Cost]
@@ -75,65 +67,52 @@ def _costs(
 ) -> DatasetCosts:
     training = experiment.training
     frozen = frozen_stages(backbone, training, device)
+    read = _random_images(training.batch_size, training.resize)
+    read = read.pin_memory() if device.type == "cuda" else read
+    test = _random_images(training.eval_batch_size, training.image_size).to(device)
     augment = Augmentation(training.crop_scales, training.image_size, training.flip)
     draws = augmentation_draws(training.batch_size, 0, 0)
-    read = torch.randint(0, 256, (training.batch_size, 3, training.resize, training.resize))
-    read = read.to(torch.uint8).pin_memory() if device.type == "cuda" else read.to(torch.uint8)
-    test = torch.randint(0, 256, (training.batch_size, 3, training.image_size, training.image_size))
-    test = test.to(torch.uint8).to(device)
 
-    def maps_of(images: torch.Tensor) -> torch.Tensor:
-        return frozen_maps(frozen, images, training.precision)
+    def features_of(images: torch.Tensor) -> torch.Tensor:
+        return frozen_features(frozen, images, training.precision)
 
-    maps = maps_of(test)
     shared = Cost(
-        _seconds(lambda: maps_of(augment(read.to(device), draws)), device, budget / 2),
-        _seconds(lambda: maps_of(test), device, budget / 2) / training.batch_size,
+        _seconds(lambda: features_of(augment(read.to(device), draws)), device, budget / 2),
+        _seconds(lambda: features_of(test), device, budget / 2) / training.eval_batch_size,
     )
-    methods = {}
-    for name in tqdm(experiment.methods, desc=f"{categories} categories", unit="method"):
-        lane = made_up_lane(experiment, name, categories, backbone, device)
-        rows = torch.arange(training.batch_size, device=device)
-
-        def train_step(lane=lane, rows=rows) -> None:
-            lane.step %= lane.steps
-            lane.train_step(maps, rows)
-
-        methods[name] = Cost(
-            _seconds(train_step, device, budget * 0.75),
-            _seconds(lambda lane=lane: lane.predict(maps), device, budget / 4)
-            / training.batch_size,
-        )
+    features = features_of(augment(read.to(device), draws)), features_of(test)
+    methods = {
+        name: _method_cost(experiment, name, categories, backbone, features, budget)
+        for name in tqdm(experiment.methods, desc=f"{categories} categories", unit="method")
+    }
     return DatasetCosts(shared, methods)
 
 
-def made_up_lane(
-    experiment: Experiment, name: str, categories: int, backbone: Backbone, device: torch.device
-) -> Lane:
-    """A lane of method `name` in mid-schedule, on images that do not exist."""
-    entry, training = experiment.methods[name], experiment.training
-    table = split(made_up_table(training.batch_size * BATCHES, categories), 0.5)
-    run = RunSpec(experiment.name, "made-up", name, **entry.model_dump(), observed=table,
-                  folder=Path())  # fmt: skip
-    shared = Shared(experiment.model.model_copy(update={"word_vectors": None}), training, table,
-                    Path(), Path(), device)  # fmt: skip
-    options = read_options(method_class(entry.method).Options, entry.options, f"methods.{name}")
-    lane = build_lane(run, options, shared, backbone, seed=0, checkpoint=Path())
-    lane.epoch = training.epochs // 2  # when pseudo-labels have begun
-    return lane
+def _random_images(count: int, side: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
 
 
-def made_up_table(images: int, categories: int) -> LabelTable:
-    """Labels of images that do not exist, as many positive as in COCO."""
-    present = np.random.default_rng(0).random((images, categories)) < POSITIVE_SHARE
-    present[0] = True  # a category without positives would be spared some of the work
-    return LabelTable(
-        folder="",
-        file_names=tuple(f"{i}.jpg" for i in range(images)),
-        image_ids=np.arange(images),
-        categories=tuple(f"category {i}" for i in range(categories)),
-        labels=np.where(present, 1, -1).astype(np.int8),
-    )
+def _method_cost(
+    experiment: Experiment,
+    name: str,
+    categories: int,
+    backbone: Backbone,
+    features: tuple[torch.Tensor, torch.Tensor],
+    budget: float,
+) -> Cost:
+    train, test = features
+    run = synthetic_run(experiment, name, categories, backbone, train.device)
+    rows = torch.arange(len(train), device=train.device)
+
+    def train_step(step: int) -> None:
+        run.step = step
+        run.train_step(train, rows)
+
+    train_step(0)
+    ordinary = _seconds(lambda: train_step(1), train.device, budget * 0.6)
+    first = _seconds(lambda: train_step(0), train.device, budget * 0.15)
+    predict = _seconds(lambda: run.predict(test), train.device, budget / 4)
+    return Cost(ordinary, predict / len(test), max(0.0, first - ordinary))
 
 
 def _seconds(action: Callable[[], object], device: torch.device, budget: float) -> float:
@@ -156,7 +135,7 @@ def _seconds(action: Callable[[], object], device: torch.device, budget: float) 
 def training_hours(
     experiment: Experiment, sizes: dict[str, DatasetSize], costs: dict[str, DatasetCosts]
 ) -> tuple[float, float]:
-    """Hours of all training jobs with `lanes`, and of the same runs one by one."""
+    """Hours of all training jobs with `runs_per_job`, and of the same runs one by one."""
     training = experiment.training
     together = alone = 0.0
     for job in training_jobs(experiment):
@@ -166,8 +145,8 @@ def training_hours(
         tests = training.epochs * size.test
         shared = steps * cost.shared.train + tests * cost.shared.test
         own = sum(
-            steps * cost.methods[run.method].train + tests * cost.methods[run.method].test
-            for run in job.runs
+            steps * own.train + tests * own.test + training.epochs * own.epoch
+            for own in (cost.methods[run.method] for run in job.runs)
         )
         together += shared + own
         alone += shared * len(job.runs) + own

@@ -1,7 +1,8 @@
 """The trunk of SST, SARB, HST and DSRB as published: semantic decoupling, then a gated graph."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from satl.models.backbone import Backbone
 from satl.models.graph import GatedGraph
 from satl.models.pair_head import PairHead
-from satl.models.trunk import Outputs, Trunk
+from satl.models.trunk import Outputs, Trunk, in_float32
 
 # Prefixes of the published parameter names, and ours.
 PUBLISHED_PREFIXES = {
@@ -40,6 +41,14 @@ class GraphOutputs(Outputs):
     def pair_logits(self) -> Tensor:
         """(B, C(C-1)/2), computed when first asked for: prediction never does."""
         return self.pair_head(self.features)
+
+    def float(self, autocast: Callable[[], AbstractContextManager] = nullcontext) -> "GraphOutputs":
+        """See `Outputs.float`; the pair head too runs in `autocast` and returns float32."""
+        return replace(
+            super().float(autocast),
+            attention=self.attention.float(),
+            pair_head=self.pair_head and in_float32(self.pair_head, autocast),
+        )
 
 
 class GraphTrunk(Trunk):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,9 +26,30 @@ class Outputs:
     features: Tensor
     classify: Callable[[Tensor], Tensor]
 
-    def float(self) -> "Outputs":
-        """The same in float32: losses are computed from these, whatever the network ran in."""
-        return replace(self, logits=self.logits.float(), features=self.features.float())
+    def float(self, autocast: Callable[[], AbstractContextManager] = nullcontext) -> "Outputs":
+        """The same in float32: losses are computed from these, whatever the network ran in.
+
+        Args:
+            autocast: what the network runs in; `classify` still does, and returns float32.
+        """
+        return replace(
+            self,
+            logits=self.logits.float(),
+            features=self.features.float(),
+            classify=in_float32(self.classify, autocast),
+        )
+
+
+def in_float32(
+    part: Callable[[Tensor], Tensor], autocast: Callable[[], AbstractContextManager]
+) -> Callable[[Tensor], Tensor]:
+    """A part of the network that runs in `autocast` and returns float32."""
+
+    def run(features: Tensor) -> Tensor:
+        with autocast():
+            return part(features).float()
+
+    return run
 
 
 class PerCategoryLinear(nn.Module):

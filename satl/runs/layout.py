@@ -55,7 +55,7 @@ class TrainingJob:
 
 
 def training_jobs(experiment: Experiment) -> list[TrainingJob]:
-    """All runs, at most `runs_per_job` per job: the ratios of one method, or several whole methods."""
+    """All runs, up to `runs_per_job` per job: ratios of one method, or several whole methods."""
     ratios, methods = experiment.known_ratios, list(experiment.methods)
     if experiment.runs_per_job < len(ratios):
         parts = [[(method, r) for r in part] for method in methods

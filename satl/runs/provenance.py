@@ -3,7 +3,7 @@
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from satl.runs.codehash import ROOT
 
@@ -40,6 +40,29 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def device_facts(device: "torch.device") -> dict[str, Any]:
+    """Name of the device and, on a GPU, the versions of CUDA, cuDNN and the driver."""
+    if device.type != "cuda":
+        return {"device": device_name(device)}
+    import torch
+
+    return {
+        "device": device_name(device),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": _driver(),
+    }
+
+
+def _driver() -> str | None:
+    command = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.partition("\n")[0].strip() or None
 
 
 def device_name(device: "torch.device") -> str:

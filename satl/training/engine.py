@@ -1,4 +1,4 @@
-"""Training jobs: builds the lanes of some runs, trains them side by side, writes run folders."""
+"""Training jobs: builds some runs, trains them side by side, writes their run folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from satl.config import Training, read_options
+from satl.config import read_options
 from satl.core.errors import UserError
 from satl.core.registry import method_class
 from satl.core.seeds import derive_seed
@@ -17,18 +17,21 @@ from satl.data.table import check_same_categories
 from satl.methods.base import Context
 from satl.models.backbone import Backbone, build_backbone, load_weights
 from satl.training.context import RunSpec, Shared, run_config, run_identity
-from satl.training.lane import Lane
+from satl.training.precision import prepare_torch
 from satl.training.recording import check_ownership, take_over, write_run_folder
+from satl.training.run import TrainingRun
 from satl.training.stopping import stop_requests
 from satl.training.trainer import Trainer, epoch_order
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then Apple's MPS, then the CPU. Raises UserError if not available."""
+    """`auto` takes CUDA, else the CPU; MPS, which is untried, must be named.
+
+    Raises:
+        UserError: the device is not available.
+    """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -41,127 +44,118 @@ def choose_device(name: str) -> torch.device:
 class _Job:
     """A run with what it resolves to."""
 
-    run: RunSpec
+    spec: RunSpec
     options: Any
     config: dict[str, Any]
     identity: str
 
 
-def train(shared: Shared, runs: Sequence[RunSpec], finished: Path | None = None) -> None:
-    """Train all runs and write their folders; goes on from checkpoints where there are any.
+def train(shared: Shared, specs: Sequence[RunSpec], finished: Path | None = None) -> None:
+    """Train all runs and write their folders; resumes from checkpoints where there are any.
 
     The runs must have the same training images and seed. On the CPU the result is the same bit
     for bit, whether runs are trained alone or together, in one go or resumed.
 
     Args:
         shared: what the runs have in common.
-        runs: to be trained.
+        specs: the runs to be trained.
         finished: a folder of runs (results/NAME/runs). One found there that is the same in
             config, code and inputs is taken over instead of trained again.
 
     Raises:
         UserError: train and test categories differ; bad options; a folder holds a run of
-            another config; an image cannot be read; a loss is not finite.
-        Stopped: after SIGTERM or Ctrl-C; the same call goes on from there.
+            another config; an image cannot be read; a run diverged or cannot be written; the
+            GPU's memory is too small.
+        Stopped: after SIGTERM or Ctrl-C; the same call resumes.
     """
-    seed = _common_seed(runs)
-    for run in runs:
-        check_same_categories(run.observed, shared.test)
+    seed = _common_seed(specs)
+    for spec in specs:
+        check_same_categories(spec.observed, shared.test)
     prepare_torch(shared.training, shared.device)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    jobs = [_resolve(run, shared) for run in runs]
-    jobs = [job for job in jobs if not take_over(job.run, job.identity, finished)]
+    jobs = [_resolve(spec, shared) for spec in specs]
+    jobs = [job for job in jobs if not take_over(job.spec, job.identity, finished)]
     if not jobs:
         return
     with stop_requests() as stop:
         backbone = build_backbone(shared.model.backbone, load_weights(shared.weights))
-        lanes = [
-            _resumed(
-                build_lane(
-                    job.run, job.options, shared, backbone, seed, shared.checkpoints / job.identity
-                )
-            )
-            for job in jobs
-        ]
-        trainer = Trainer(shared, backbone, lanes, runs[0].observed, seed)
+        runs = [_resumed(_build(job, shared, backbone, seed)) for job in jobs]
+        trainer = Trainer(shared, backbone, runs, jobs[0].spec.observed, seed)
         trainer.run(stop)
-        for job, lane in zip(jobs, lanes, strict=True):
-            if lane in trainer.lanes:
-                write_run_folder(job.run, shared, lane, job.config, job.identity, started)
+        for job, run in zip(jobs, runs, strict=True):
+            if run in trainer.runs:
+                try:
+                    write_run_folder(job.spec, shared, run, job.config, job.identity, started)
+                except UserError as error:
+                    trainer.failures.append(error)
     if trainer.failures:
-        # The checkpoints of the others stay: they need not be trained again.
+        # All checkpoints stay: the finished runs need not be trained again.
         raise UserError("\n".join(map(str, trainer.failures)))
-    for lane in lanes:
-        lane.discard_checkpoint()
-
-
-def _common_seed(runs: Sequence[RunSpec]) -> int:
     for run in runs:
-        if "mask_sha256" not in run.observed.info:
+        run.checkpoint.discard()
+
+
+def _common_seed(specs: Sequence[RunSpec]) -> int:
+    for spec in specs:
+        if "mask_sha256" not in spec.observed.info:
             raise UserError(
-                f"the labels given for {run.variant} are no partial-label split; "
+                f"the labels given for {spec.variant} are no partial-label split; "
                 "make one with `satl split`"
             )
-    seeds = {run.observed.info["seed"] for run in runs}
-    images = {(run.observed.folder, run.observed.file_names) for run in runs}
+    seeds = {spec.observed.info["seed"] for spec in specs}
+    images = {(spec.observed.folder, spec.observed.file_names) for spec in specs}
     if len(seeds) != 1 or len(images) != 1:
         raise UserError("runs trained together must have the same images and the same seed")
     return seeds.pop()
 
 
-def prepare_torch(training: Training, device: torch.device) -> None:
-    """Threads and determinism on the CPU, number formats on a GPU."""
-    if device.type == "cpu":
-        torch.set_num_threads(training.threads)
-        torch.use_deterministic_algorithms(True)
-        # A debugging aid that comes with it and costs a tenth of the time.
-        torch.utils.deterministic.fill_uninitialized_memory = False
-    elif training.precision == "bf16":
-        torch.set_float32_matmul_precision("high")
+def _resolve(spec: RunSpec, shared: Shared) -> _Job:
+    schema = method_class(spec.method).Options
+    options = read_options(schema, spec.options, f"methods.{spec.variant}")
+    config = run_config(spec, shared, options.model_dump(mode="json"))
+    check_ownership(spec.folder, config)
+    return _Job(spec, options, config, run_identity(spec, shared, config))
 
 
-def _resolve(run: RunSpec, shared: Shared) -> _Job:
-    schema = method_class(run.method).Options
-    options = read_options(schema, run.options, f"methods.{run.variant}")
-    config = run_config(run, shared, options.model_dump(mode="json"))
-    check_ownership(run.folder, config)
-    return _Job(run, options, config, run_identity(run, shared, config))
+def _build(job: _Job, shared: Shared, backbone: Backbone, seed: int) -> TrainingRun:
+    folder = shared.checkpoints / job.identity
+    return build_run(job.spec, job.options, shared, backbone, seed, folder)
 
 
-def build_lane(
-    run: RunSpec, options: Any, shared: Shared, backbone: Backbone, seed: int, checkpoint: Path
-) -> Lane:
-    """The lane of a run at its start, whatever was built before it.
+def build_run(
+    spec: RunSpec, options: Any, shared: Shared, backbone: Backbone, seed: int, folder: Path
+) -> TrainingRun:
+    """A run at its start, whatever was built before it.
 
     Args:
-        run, shared: what is to be trained.
+        spec, shared: what is to be trained.
         options: of the run's method, checked.
         backbone: that the trained part starts from.
         seed: of the weights.
-        checkpoint: folder of its checkpoints.
+        folder: of its checkpoint.
     """
-    training, categories = shared.training, run.observed.categories
-    steps = len(epoch_order(training, len(run.observed.file_names), seed, epoch=0))
-    context = Context(categories, training.epochs, steps, torch.from_numpy(run.observed.labels))
+    training, categories = shared.training, spec.observed.categories
+    steps = len(epoch_order(training, len(spec.observed.file_names), seed, epoch=0))
+    context = Context(categories, training.epochs, steps, torch.from_numpy(spec.observed.labels))
     words = shared.word_vectors(categories)
     torch.manual_seed(derive_seed(seed, "model"))
-    method = method_class(run.method)(options, context)
+    method = method_class(spec.method)(options, context)
     model = method.build_model(backbone, torch.from_numpy(words), shared.model)
-    return Lane(
-        run.title,
-        run.observed,
+    return TrainingRun(
+        spec.title,
+        spec.observed,
         model.to(shared.device, memory_format=torch.channels_last),
         method.to(shared.device),
         training,
         steps,
         seed,
-        checkpoint,
+        folder,
         shared.device,
     )
 
 
-def _resumed(lane: Lane) -> Lane:
-    lane.resume()
-    if lane.epoch or lane.step:
-        tqdm.write(f"{lane.name}: goes on after epoch {lane.epoch}, step {lane.step}")
-    return lane
+def _resumed(run: TrainingRun) -> TrainingRun:
+    run.resume()
+    if run.epoch or run.step:
+        tqdm.write(f"{run.name}: resuming after epoch {run.epoch}, step {run.step}")
+    return run

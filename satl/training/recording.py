@@ -23,7 +23,7 @@ from satl.runs import provenance
 from satl.runs.codehash import training_code
 from satl.runs.folder import TRAIN_FILES, RunFolder, RunKey
 from satl.training.context import RunSpec, Shared, what_counts
-from satl.training.lane import Lane
+from satl.training.run import TrainingRun
 
 
 def check_ownership(folder: Path, config: dict[str, Any]) -> None:
@@ -44,16 +44,21 @@ def check_ownership(folder: Path, config: dict[str, Any]) -> None:
 
 
 def write_run_folder(
-    run: RunSpec, shared: Shared, lane: Lane, config: dict[str, Any], identity: str, started: str
+    spec: RunSpec,
+    shared: Shared,
+    run: TrainingRun,
+    config: dict[str, Any],
+    identity: str,
+    started: str,
 ) -> None:
     """Write the files of a finished run (satl.runs.folder); run.json comes last."""
-    folder, epochs = run.folder, lane.epoch_arrays()
+    folder, epochs = spec.folder, run.history.arrays()
     write_yaml(folder / "config.yaml", config)
-    lines = [json.dumps(line) for line in lane.metrics]
+    lines = [json.dumps(line) for line in run.history.metrics]
     write_text(folder / "metrics.jsonl", "\n".join(lines) + "\n")
     with writing(folder / "thresholds.parquet") as temporary:
-        pd.concat(lane.thresholds, ignore_index=True).to_parquet(temporary, index=False)
-    categories = np.array(run.observed.categories, dtype=np.str_)
+        pd.concat(run.history.thresholds, ignore_index=True).to_parquet(temporary, index=False)
+    categories = np.array(spec.observed.categories, dtype=np.str_)
     write_arrays(
         folder / "predictions.npz",
         logits=np.stack([epoch["test_logits"] for epoch in epochs]),
@@ -64,26 +69,39 @@ def write_run_folder(
         folder / "training_scores.npz",
         pseudo_labels=np.stack([epoch["pseudo_labels"] for epoch in epochs]),
         logits=epochs[-1]["train_logits"],
-        image_ids=run.observed.image_ids,
+        image_ids=spec.observed.image_ids,
         categories=categories,
     )
-    seconds = sum(line["seconds"] for line in lane.metrics)
-    images = shared.training.epochs * len(run.observed.file_names)
     write_json(
         folder / "run.json",
         {
             "commit": provenance.commit(),
             "versions": provenance.versions(),
-            "device": provenance.device_name(shared.device),
-            "seconds": round(seconds, 3),
-            "images_per_second": round(images / seconds, 1),
+            **provenance.device_facts(shared.device),
+            **_times(spec, shared, run),
             "config_hash": digest(config),
             "identity": identity,
-            "code_hash": training_code(run.method),
+            "code_hash": training_code(spec.method),
             "started": started,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+
+
+def _times(spec: RunSpec, shared: Shared, run: TrainingRun) -> dict[str, float]:
+    """This run's share of its job's time, the whole of it, and training images per second."""
+    lines = run.history.metrics
+    seconds, job_seconds, test_seconds = (
+        sum(line[key] for line in lines) for key in ("seconds", "job_seconds", "test_seconds")
+    )
+    images = shared.training.epochs * run.steps * shared.training.batch_size
+    images = min(images, shared.training.epochs * len(spec.observed.file_names))
+    return {
+        "seconds": round(seconds, 3),
+        "job_seconds": round(job_seconds, 3),
+        "runs_in_job": max(line["runs_in_job"] for line in lines),
+        "images_per_second": round(images / (seconds - test_seconds), 1),
+    }
 
 
 def take_over(run: RunSpec, identity: str, finished: Path | None) -> bool:

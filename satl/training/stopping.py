@@ -1,16 +1,25 @@
 """Stopping cleanly: SIGTERM and Ctrl-C wait until the trainer has saved its checkpoints."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 
 class Stopped(Exception):
-    """Training has stopped at a signal, after saving its checkpoints."""
+    """Training has stopped at a signal; rerunning the same command resumes it.
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} after saving a checkpoint")
+    Args:
+        number: of the signal.
+        unsaved: names of runs whose last checkpoint is an earlier one.
+    """
+
+    def __init__(self, number: int, unsaved: Sequence[str] = ()) -> None:
+        name = signal.Signals(number).name
+        saved = " after saving a checkpoint"
+        if unsaved:
+            saved = f"; {', '.join(unsaved)} will resume from an earlier checkpoint"
+        super().__init__(f"stopped by {name}{saved}")
         self.exit_status = 128 + number
 
 

@@ -1,4 +1,4 @@
-"""The one training loop: lanes side by side behind one frozen backbone."""
+"""The one training loop: runs side by side behind one frozen backbone."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +13,7 @@ from satl.config import Training
 from satl.core.errors import UserError
 from satl.data.images.batches import (
     Augmentation,
+    Images,
     augmentation_draws,
     consecutive_order,
     normalise,
@@ -23,26 +24,27 @@ from satl.data.images.prefetch import prefetch
 from satl.data.table import LabelTable
 from satl.models.backbone import Backbone
 from satl.training.context import Shared
-from satl.training.lane import Lane
 from satl.training.precision import autocast
+from satl.training.run import Diverged, TrainingRun
 from satl.training.stopping import Stopped, StopRequest
 
-# Maps of the test images do not change while their stages are frozen; small ones are kept.
-KEPT_MAPS_BYTES = 256 * 2**20
+# Features of the test images do not change while their stages are frozen; small ones are kept.
+KEPT_FEATURES_BYTES = 256 * 2**20
 CHECKPOINT_SECONDS = 600
-# Whether losses are finite is asked only so often: an answer makes the device's queue run dry.
+# How often losses are checked: each check makes the device's queue run dry.
 STEPS_BETWEEN_CHECKS = 50
 
 
 class Trainer:
-    """Frozen stages and image streams of one training job, and the lanes that they feed.
+    """Frozen stages and image streams of one training job, and the runs that they feed.
 
-    A lane whose loss is not finite drops out, and the others go on; `failures` says why.
+    `runs` are those that are still healthy. A run that diverges leaves it once and for all, and
+    the others go on; `failures` says why.
 
     Args:
-        shared: what the lanes have in common.
+        shared: what the runs have in common.
         backbone: its frozen stages are used.
-        lanes: to be trained; each may be at another epoch and step, after a kill.
+        runs: to be trained; each may be at another epoch and step, after a kill.
         observed: a table of the training images.
         seed: of order and augmentation.
     """
@@ -51,12 +53,12 @@ class Trainer:
         self,
         shared: Shared,
         backbone: Backbone,
-        lanes: Sequence[Lane],
+        runs: Sequence[TrainingRun],
         observed: LabelTable,
         seed: int,
     ) -> None:
         self.device, self.training, self.seed = shared.device, shared.training, seed
-        self.lanes = list(lanes)
+        self.runs = list(runs)
         self.failures: list[UserError] = []
         self.frozen = frozen_stages(backbone, self.training, self.device)
         training = self.training
@@ -67,120 +69,170 @@ class Trainer:
             shared.test, training.image_size, training.image_cache, shared.test_pixels, "test"
         )
         self.augment = Augmentation(training.crop_scales, training.image_size, training.flip)
-        self.kept_maps: list[Tensor] | None = None
+        self.kept_features: list[Tensor] | None = None
         self.last_save = time.monotonic()
 
     def run(self, stop: StopRequest) -> None:
-        """Train all lanes to the end.
+        """Train all runs to the end, or until none is healthy.
 
         Raises:
             Stopped: `stop` asked for it; checkpoints are saved.
-            UserError: an image cannot be read, or a checkpoint cannot be written.
+            UserError: an image cannot be read, or the GPU's memory is too small.
         """
-        while waiting := [lane for lane in self.lanes if lane.epoch < self.training.epochs]:
-            # After a kill some lanes may have saved an epoch that others have not.
-            epoch = min(lane.epoch for lane in waiting)
-            lanes = [lane for lane in waiting if lane.epoch == epoch]
-            self._train_epoch(lanes, epoch, stop)
-            lanes = [lane for lane in lanes if lane in self.lanes]
-            test_logits = self._predict(lanes, stop)
-            for lane, logits in zip(lanes, test_logits, strict=True):
-                self._or_drop(lane, lane.end_epoch, logits)
-            self.last_save = time.monotonic()
+        try:
+            while epochs := [run.epoch for run in self.runs if run.epoch < self.training.epochs]:
+                # After a kill some runs may have saved an epoch that others have not.
+                self._train_epoch(min(epochs), stop)
+                self._end_epoch(min(epochs), stop)
+        except torch.OutOfMemoryError as error:
+            raise self._out_of_memory(error) from error
+        except RuntimeError:
+            # With the whole process group, a signal may have ended the workers that read images.
+            if stop.signal is None:
+                raise
+            raise Stopped(stop.signal, self._save_all()) from None
 
-    def _train_epoch(self, lanes: list[Lane], epoch: int, stop: StopRequest) -> None:
-        training = self.training
-        order = epoch_order(training, len(self.train_images), self.seed, epoch)
+    def _train_epoch(self, epoch: int, stop: StopRequest) -> None:
+        order = epoch_order(self.training, len(self.train_images), self.seed, epoch)
         draws = augmentation_draws(len(self.train_images), self.seed, epoch)
         rows = torch.tensor([*chain(*order)], device=self.device).split([*map(len, order)])
-        first = min((lane.step for lane in lanes), default=len(order))
-        read = self.train_images.batches(order[first:], training.workers)
-        title = f"epoch {epoch + 1}/{training.epochs}"
+        first = min(run.step for run in self._at(epoch))
+        title = f"epoch {epoch + 1}/{self.training.epochs}"
         bar = tqdm(total=len(order), initial=first, desc=title, unit="batch", mininterval=1)
         start = time.perf_counter()
         with bar:
-            for step, images in enumerate(prefetch(read, self.device), first):
-                maps = self._maps(self.augment(images, draws[order[step]]))
-                for lane in lanes:
-                    if lane.step == step:
-                        lane.train_step(maps, rows[step])
-                start = self._share_time(lanes, start)
+            for step, images in enumerate(self._batches(self.train_images, order[first:]), first):
+                features = self._features(self.augment(images, draws[order[step]]))
+                for run in self._at(epoch):
+                    if run.step == step:
+                        run.train_step(features, rows[step])
+                start = self._book_time(epoch, start)
                 bar.update()
                 if step % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1:
-                    lanes = [lane for lane in lanes if self._or_drop(lane, lane.check_finite)]
-                if all(lane.between_updates for lane in lanes):
-                    self._pause_point(stop)
+                    for run in self._at(epoch):
+                        self._drop_if_diverged(run, run.check_finite)
+                self._pause_point(stop)
+                if not self._at(epoch):
+                    break
 
-    def _share_time(self, lanes: list[Lane], start: float) -> float:
-        now = time.perf_counter()
-        for lane in lanes:
-            lane.seconds += now - start
+    def _at(self, epoch: int) -> list[TrainingRun]:
+        """The healthy runs that are in `epoch`; a copy, as runs may be dropped meanwhile."""
+        return [run for run in self.runs if run.epoch == epoch]
+
+    def _batches(self, images: Images, order: list[list[int]]) -> Iterator[Tensor]:
+        pinned = self.device.type == "cuda"
+        return prefetch(images.batches(order, self.training.workers, pinned), self.device)
+
+    def _book_time(self, epoch: int, start: float, testing: bool = False) -> float:
+        """Book the time since `start` to the runs that it was spent on; returns the time now."""
+        now, runs = time.perf_counter(), self._at(epoch)
+        for run in runs:
+            run.times.book(now - start, len(runs), testing)
         return now
 
-    def _or_drop(self, lane: Lane, action: Callable[..., None], *arguments: np.ndarray) -> bool:
-        """Whether `action` of the lane succeeded; if not, the lane drops out."""
+    def _drop_if_diverged(self, run: TrainingRun, action: Callable[..., None], *values) -> None:
         try:
-            action(*arguments)
-        except UserError as error:
+            action(*values)
+        except Diverged as error:
             tqdm.write(f"dropped: {error}")
             self.failures.append(error)
-            self.lanes.remove(lane)
-            return False
-        return True
+            self.runs.remove(run)
 
     def _pause_point(self, stop: StopRequest) -> None:
         """Save checkpoints where it is time to, and stop where that is asked for."""
-        if stop.signal is None and time.monotonic() - self.last_save < CHECKPOINT_SECONDS:
+        if not all(run.can_be_saved for run in self.runs):
             return
-        for lane in list(self.lanes):
-            if lane.epoch < self.training.epochs:
-                self._or_drop(lane, lane.save)
-        self.last_save = time.monotonic()
+        due = time.monotonic() - self.last_save >= CHECKPOINT_SECONDS
         if stop.signal is not None:
-            raise Stopped(stop.signal)
+            raise Stopped(stop.signal, self._save_all())
+        if due:
+            self._save_all()
 
-    def _maps(self, images: Tensor) -> Tensor:
-        return frozen_maps(self.frozen, images, self.training.precision)
+    def _save_all(self) -> list[str]:
+        """Save every run that is in training; gives the names of those that cannot be saved.
 
-    def _predict(self, lanes: list[Lane], stop: StopRequest) -> list[np.ndarray]:
-        parts: list[list[Tensor]] = [[] for _ in lanes]
+        A full disk, say, is no reason to stop: the next save may succeed.
+        """
+        unsaved = []
+        for run in list(self.runs):
+            if run.epoch < self.training.epochs or run.history.unwritten:
+                unsaved += [] if self._save(run) else [run.name]
+        self.last_save = time.monotonic()
+        return unsaved
+
+    def _save(self, run: TrainingRun) -> bool:
+        if not run.can_be_saved:
+            return False
+        try:
+            self._drop_if_diverged(run, run.save)
+        except (UserError, torch.OutOfMemoryError) as error:
+            tqdm.write(f"warning: {run.name}: no checkpoint for now: {error}")
+            return False
+        return run in self.runs
+
+    def _end_epoch(self, epoch: int, stop: StopRequest) -> None:
+        for run, logits in self._predict(epoch, stop):
+            self._drop_if_diverged(run, run.end_epoch, logits)
+            if run in self.runs:
+                self._save(run)
+        self.last_save = time.monotonic()
+
+    def _predict(self, epoch: int, stop: StopRequest) -> list[tuple[TrainingRun, np.ndarray]]:
+        """The (N, C) test logits of each healthy run in `epoch`."""
+        parts: dict[TrainingRun, list[Tensor]] = {run: [] for run in self._at(epoch)}
         start = time.perf_counter()
-        for maps in self._test_maps():
-            for lane, part in zip(lanes, parts, strict=True):
-                part.append(lane.predict(maps))
-            start = self._share_time(lanes, start)
+        for features in self._test_features() if parts else ():
+            for run in self._at(epoch):
+                parts[run].append(run.predict(features))
+            start = self._book_time(epoch, start, testing=True)
             self._pause_point(stop)
-        return [torch.cat(part).cpu().numpy() for part in parts]
+            if not self._at(epoch):
+                break
+        return [(run, torch.cat(parts[run]).cpu().numpy()) for run in self._at(epoch)]
 
-    def _test_maps(self) -> Iterator[Tensor]:
-        if self.kept_maps is not None:
-            yield from self.kept_maps
+    def _test_features(self) -> Iterator[Tensor]:
+        if self.kept_features is not None:
+            yield from self.kept_features
             return
         kept, count = [], 0
         order = consecutive_order(len(self.test_images), self.training.eval_batch_size)
-        read = self.test_images.batches(order, self.training.workers)
-        batches = prefetch(read, self.device)
+        batches = self._batches(self.test_images, order)
         for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
-            maps = self._maps(images)
-            count += maps.nbytes
-            if count <= KEPT_MAPS_BYTES:
-                kept.append(maps)
-            yield maps
-        if count <= KEPT_MAPS_BYTES:
-            self.kept_maps = kept
+            features = self._features(images)
+            count += features.nbytes
+            if count <= KEPT_FEATURES_BYTES:
+                kept.append(features)
+            yield features
+        if count <= KEPT_FEATURES_BYTES:
+            self.kept_features = kept
+
+    def _features(self, images: Tensor) -> Tensor:
+        return frozen_features(self.frozen, images, self.training.precision)
+
+    def _out_of_memory(self, error: torch.OutOfMemoryError) -> UserError:
+        earlier = self._save_all()
+        saved = "Checkpoints are saved."
+        if earlier:
+            saved = f"{', '.join(earlier)} will resume from an earlier checkpoint."
+        return UserError(
+            f"the GPU's memory is too small for {len(self.runs)} runs of batch size "
+            f"{self.training.batch_size} at precision {self.training.precision} "
+            f"({str(error).splitlines()[0]}). Lower runs_per_job, or, where results may change, "
+            f"training.batch_size, or set training.precision to bf16. {saved}"
+        )
 
 
 def frozen_stages(backbone: Backbone, training: Training, device: torch.device) -> nn.Module:
     """The backbone's frozen part on the device, compiled where the config says so."""
     frozen = backbone.frozen.to(device, memory_format=torch.channels_last)
     if training.compile:
-        frozen.compile()
+        frozen.compile(fullgraph=True)
     return frozen
 
 
 @torch.no_grad()
-def frozen_maps(frozen: nn.Module, images: Tensor, precision: str) -> Tensor:
-    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) maps of the frozen stages."""
+def frozen_features(frozen: nn.Module, images: Tensor, precision: str) -> Tensor:
+    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) feature maps of the frozen stages."""
     images = normalise(images).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
         return frozen(images)

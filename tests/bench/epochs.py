@@ -8,36 +8,37 @@ from satl.core.registry import method_class
 from satl.data.table import LabelTable
 from satl.models.backbone import build_backbone, initial_weights
 from satl.training.context import RunSpec, Shared
-from satl.training.engine import build_lane, prepare_torch
+from satl.training.engine import build_run
+from satl.training.precision import prepare_torch
 from satl.training.stopping import StopRequest
 from satl.training.trainer import Trainer, epoch_order
 
 
 def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> Trainer:
-    """The trainer of one lane for each of `methods`, with random weights."""
+    """The trainer of one run for each of `methods`, with random weights."""
     prepare_torch(shared.training, shared.device)
     name = shared.model.backbone
     backbone = build_backbone(name, initial_weights(name, "random"))
-    lanes = []
+    runs = []
     for method in methods:
-        run = RunSpec("bench", "bench", method, method, {}, observed, Path())
+        spec = RunSpec("bench", "bench", method, method, {}, observed, Path())
         options = read_options(method_class(method).Options, {}, method)
-        lanes.append(build_lane(run, options, shared, backbone, 0, shared.checkpoints))
-    return Trainer(shared, backbone, lanes, observed, seed=0)
+        runs.append(build_run(spec, options, shared, backbone, 0, shared.checkpoints))
+    return Trainer(shared, backbone, runs, observed, seed=0)
 
 
 def epoch_of(trainer: Trainer, epoch: int) -> Callable[[], None]:
-    """A function that trains all lanes for the epoch of that number."""
+    """A function that trains all runs for the epoch of that number."""
 
     def train() -> None:
-        for lane in trainer.lanes:
-            lane.epoch, lane.step = epoch, 0
-        trainer._train_epoch(trainer.lanes, epoch, StopRequest())
+        for run in trainer.runs:
+            run.epoch, run.step = epoch, 0
+        trainer._train_epoch(epoch, StopRequest())
 
     return train
 
 
 def images_trained(trainer: Trainer) -> int:
-    """In an epoch, by all lanes together."""
+    """In an epoch, by all runs together."""
     batches = epoch_order(trainer.training, len(trainer.train_images), 0, 0)
-    return sum(map(len, batches)) * len(trainer.lanes)
+    return sum(map(len, batches)) * len(trainer.runs)

@@ -16,9 +16,9 @@ from satl.config import load
 from satl.core.registry import METHODS
 from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
-from satl.estimate.times import made_up_table
+from satl.estimate.synthetic import synthetic_table
 from satl.training.context import Shared
-from satl.training.trainer import frozen_maps
+from satl.training.trainer import frozen_features
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 PAPER = load(Path(__file__).parents[2] / "workflow/config/paper.yaml")
@@ -33,7 +33,7 @@ def job(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gpu")
     draw_dataset(folder, IMAGES, 1)
     files = tuple(sorted(path.name for path in (folder / "train").iterdir()))
-    table = made_up_table(IMAGES, CATEGORIES)
+    table = synthetic_table(IMAGES, CATEGORIES)
     table = replace(table, folder=str(folder / "train"), file_names=files)
     training = PAPER.training.model_copy(update={"image_cache": "memory"})
     model = PAPER.model.model_copy(update={"word_vectors": None})
@@ -43,16 +43,16 @@ def job(tmp_path_factory):
 
 
 def step_flops(trainer):
-    """Of one training step of all lanes."""
+    """Of one training step of all runs."""
     training, device = trainer.training, trainer.device
     shape = (training.batch_size, 3, training.image_size, training.image_size)
     images = torch.zeros(shape, dtype=torch.uint8, device=device)
     rows = torch.arange(training.batch_size, device=device)
     with FlopCounterMode(display=False) as counter:
-        maps = frozen_maps(trainer.frozen, images, training.precision)
-        for lane in trainer.lanes:
-            lane.epoch, lane.step = EPOCH, 0
-            lane.train_step(maps, rows)
+        features = frozen_features(trainer.frozen, images, training.precision)
+        for run in trainer.runs:
+            run.epoch, run.step = EPOCH, 0
+            run.train_step(features, rows)
     return counter.get_total_flops()
 
 
@@ -75,11 +75,11 @@ def bench(benchmark, job, methods):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method(benchmark, job, method):
-    benchmark.group = f"GPU, an epoch of {IMAGES} images, one lane"
+    benchmark.group = f"GPU, an epoch of {IMAGES} images, one run"
     bench(benchmark, job, [method])
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 9])
-def test_lanes_of_satl(benchmark, job, lanes):
-    benchmark.group = f"GPU, an epoch of {IMAGES} images a lane, satl"
-    bench(benchmark, job, ["satl"] * lanes)
+@pytest.mark.parametrize("runs", [1, 4, 9])
+def test_runs_side_by_side(benchmark, job, runs):
+    benchmark.group = f"GPU, an epoch of {IMAGES} images per run, satl"
+    bench(benchmark, job, ["satl"] * runs)

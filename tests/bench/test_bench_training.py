@@ -1,6 +1,6 @@
 """Images per second through the real engine, data path included, with the demo's settings.
 
-Each method against the plain loop (tests/bench/plain_loop.py); and several lanes in one job
+Each method against the plain loop (tests/bench/plain_loop.py); and several runs in one job
 against as many separate runs.
 """
 
@@ -67,7 +67,7 @@ def test_plain_loop(benchmark, job, method):
     report(benchmark, IMAGES // DEMO.training.batch_size * DEMO.training.batch_size)
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 9])
-def test_lanes_of_satl(benchmark, job, lanes):
-    benchmark.group = f"an epoch of {IMAGES} images a lane, satl"
-    bench_engine(benchmark, job, ["satl"] * lanes)
+@pytest.mark.parametrize("runs", [1, 4, 9])
+def test_runs_side_by_side(benchmark, job, runs):
+    benchmark.group = f"an epoch of {IMAGES} images per run, satl"
+    bench_engine(benchmark, job, ["satl"] * runs)

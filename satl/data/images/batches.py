@@ -16,6 +16,7 @@ from satl.core.errors import UserError
 from satl.core.seeds import derive_seed
 from satl.data.images.pixels import Pixels, open_pixels
 from satl.data.images.reading import decode
+from satl.data.images.workers import ignore_stop_signals, stop_signals_held
 from satl.data.table import LabelTable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -100,30 +101,36 @@ class Images(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         return read_image(self.paths[index], self.side)
 
-    def batches(self, order: Sequence[Sequence[int]], workers: int) -> Iterator[Tensor]:
+    def batches(
+        self, order: Sequence[Sequence[int]], workers: int, pinned: bool = False
+    ) -> Iterator[Tensor]:
         """Yield (B, 3, side, side) uint8 batches of the given image indices.
 
-        `workers` processes decode, where anything is to be decoded. The batches are in pinned
-        memory where there is CUDA.
+        `workers` processes decode, where anything is to be decoded. `pinned` memory is for
+        copies to CUDA alone: it opens a context on the current GPU.
         """
         if self.pixels is not None:
-            yield from self._gathered(self.pixels, order)
+            yield from self._gathered(self.pixels, order, pinned)
             return
         loader = DataLoader(
             self,
             batch_sampler=order,
             num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pinned,
+            worker_init_fn=ignore_stop_signals,
         )
         try:
-            yield from loader
+            with stop_signals_held():
+                batches = iter(loader)
+            yield from batches
         except UserError as error:
             # A worker process sends its whole traceback along in the message.
             text = str(error).rpartition(f"{type(error).__name__}: ")[2]
             raise UserError(text.strip()) from error
 
-    def _gathered(self, pixels: Pixels, order: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        pinned = torch.cuda.is_available()
+    def _gathered(
+        self, pixels: Pixels, order: Sequence[Sequence[int]], pinned: bool
+    ) -> Iterator[Tensor]:
         for position, indices in enumerate(order):
             for coming in order[position + 1 : position + 1 + BATCHES_AHEAD]:
                 pixels.expect(coming)
@@ -136,14 +143,19 @@ class Images(Dataset[Tensor]):
 def training_order(
     images: int, batch_size: int, drop_last: bool, seed: int, epoch: int
 ) -> list[list[int]]:
-    """The batches of one epoch: a permutation that depends on (seed, epoch) alone."""
+    """The batches of one epoch: a permutation that depends on (seed, epoch) alone.
+
+    Without `drop_last`, a single image that is left over joins the batch before it: batch norm
+    cannot train on one image whose feature map is a single position.
+    """
     rng = np.random.default_rng(derive_seed(seed, "order", epoch))
     order = rng.permutation(images).tolist()
     batches = [order[i : i + batch_size] for i in range(0, images, batch_size)]
     incomplete = len(batches) > 1 and len(batches[-1]) < batch_size
-    # Batch norm cannot train on a single image, whatever the config says.
-    if incomplete and (drop_last or len(batches[-1]) == 1):
+    if incomplete and drop_last:
         batches.pop()
+    elif incomplete and len(batches[-1]) == 1:
+        batches[-2] += batches.pop()
     return batches
 
 

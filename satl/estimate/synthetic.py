@@ -1,0 +1,47 @@
+"""Runs on images that do not exist, to time or count what a real one would do."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from satl.config import Experiment, read_options
+from satl.core.registry import method_class
+from satl.data.splits import split
+from satl.data.table import LabelTable
+from satl.models.backbone import Backbone
+from satl.training.context import RunSpec, Shared
+from satl.training.engine import build_run
+from satl.training.run import TrainingRun
+
+POSITIVE_SHARE = 0.04  # about three of COCO's eighty categories per image
+BATCHES = 4  # of the synthetic table
+
+
+def synthetic_run(
+    experiment: Experiment, name: str, categories: int, backbone: Backbone, device: torch.device
+) -> TrainingRun:
+    """A run of method `name` in mid-schedule, on images that do not exist."""
+    entry, training = experiment.methods[name], experiment.training
+    table = split(synthetic_table(training.batch_size * BATCHES, categories), 0.5)
+    spec = RunSpec(experiment.name, "synthetic", name, **entry.model_dump(), observed=table,
+                  folder=Path())  # fmt: skip
+    shared = Shared(experiment.model.model_copy(update={"word_vectors": None}), training, table,
+                    Path(), Path(), device)  # fmt: skip
+    options = read_options(method_class(entry.method).Options, entry.options, f"methods.{name}")
+    run = build_run(spec, options, shared, backbone, seed=0, folder=Path())
+    run.epoch = training.epochs // 2  # when pseudo-labels have begun
+    return run
+
+
+def synthetic_table(images: int, categories: int) -> LabelTable:
+    """Labels of images that do not exist, as many positive as in COCO."""
+    present = np.random.default_rng(0).random((images, categories)) < POSITIVE_SHARE
+    present[0] = True  # a category without positives would be spared some of the work
+    return LabelTable(
+        folder="",
+        file_names=tuple(f"{i}.jpg" for i in range(images)),
+        image_ids=np.arange(images),
+        categories=tuple(f"category {i}" for i in range(categories)),
+        labels=np.where(present, 1, -1).astype(np.int8),
+    )

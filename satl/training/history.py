@@ -1,0 +1,81 @@
+"""What a run has recorded of the epochs that it has finished."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from satl.core.files import write_arrays
+from satl.runs.folder import THRESHOLD_COLUMNS
+
+
+class History:
+    """Metrics and thresholds of the finished epochs, and their arrays as one file per epoch.
+
+    Args:
+        categories: C names, for the rows of thresholds.
+        folder: of the epoch files, which lie beside the run's checkpoint.
+    """
+
+    def __init__(self, categories: tuple[str, ...], folder: Path) -> None:
+        self.categories, self.folder = categories, folder
+        self.metrics: list[dict[str, Any]] = []
+        self.thresholds: list[pd.DataFrame] = []
+        self.unwritten: dict[int, dict[str, np.ndarray]] = {}  # by epoch, from 1
+
+    def add(
+        self,
+        metrics: dict[str, Any],
+        thresholds: dict[str, Tensor],
+        arrays: dict[str, np.ndarray],
+    ) -> None:
+        """Take up a finished epoch; nothing is written before `write`.
+
+        Args:
+            metrics: one line of metrics.jsonl, with its `epoch`, from 1.
+            thresholds: (C,) values per column of thresholds.parquet.
+            arrays: test_logits, pseudo_labels and train_logits.
+        """
+        self.metrics.append(metrics)
+        self.thresholds.append(self._rows(metrics["epoch"], thresholds))
+        self.unwritten[metrics["epoch"]] = arrays
+
+    def _rows(self, epoch: int, thresholds: dict[str, Tensor]) -> pd.DataFrame:
+        values = {name: value.detach().cpu().numpy() for name, value in thresholds.items()}
+        rows = pd.DataFrame(values, columns=THRESHOLD_COLUMNS, dtype="float64")
+        rows = rows.reindex(range(len(self.categories)))
+        rows["epoch"] = epoch
+        rows["category"] = list(self.categories)
+        return rows
+
+    def write(self) -> None:
+        """Write the epoch files that are not written yet. Raises UserError, keeping the arrays."""
+        for epoch in list(self.unwritten):
+            write_arrays(self._file(epoch), **self.unwritten[epoch])
+            del self.unwritten[epoch]
+
+    def arrays(self) -> list[dict[str, np.ndarray]]:
+        """test_logits, pseudo_labels and train_logits of every finished epoch."""
+        return [self._read(line["epoch"]) for line in self.metrics]
+
+    def _read(self, epoch: int) -> dict[str, np.ndarray]:
+        if epoch in self.unwritten:
+            return self.unwritten[epoch]
+        with np.load(self._file(epoch)) as file:
+            return dict(file)
+
+    def _file(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.npz"
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps; the arrays stay in the epoch files."""
+        rows = [rows.to_dict("list") for rows in self.thresholds]
+        return {"metrics": self.metrics, "thresholds": rows}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` gave."""
+        self.metrics = state["metrics"]
+        self.thresholds = [pd.DataFrame(rows) for rows in state["thresholds"]]
+        self.unwritten = {}

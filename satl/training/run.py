@@ -1,0 +1,218 @@
+"""One run in training: its model, method and optimiser, and the step that trains them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from satl.config import Training
+from satl.core.errors import UserError
+from satl.core.seeds import derive_seed
+from satl.data.table import LabelTable
+from satl.methods.base import Method, Progress
+from satl.training.checkpoint import Checkpoint
+from satl.training.epoch import EpochRecord, EpochTimes, largest_magnitude
+from satl.training.history import History
+from satl.training.precision import autocast
+
+
+class Diverged(UserError):
+    """A loss, gradient, weight or score of the run is not finite: it cannot go on."""
+
+
+class TrainingRun:
+    """A run beside others that share its images, augmentation and frozen backbone stages.
+
+    Nothing in a run depends on the others: trained alone or with others, it comes out the
+    same. `epoch` and `step` count what is done: whole epochs, and steps of the next one.
+
+    Args:
+        name: for messages.
+        observed: the partially labelled training images.
+        model: the trained part of the network, on the device.
+        method: the method, on the device.
+        training: the protocol.
+        steps: per epoch.
+        seed: of the method's random stream.
+        folder: of this run's checkpoint; its name identifies config and code.
+        device: where model and method are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        observed: LabelTable,
+        model: nn.Module,
+        method: Method,
+        training: Training,
+        steps: int,
+        seed: int,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        self.name, self.training, self.steps, self.device = name, training, steps, device
+        self.model, self.method = model, method
+        if training.compile:
+            self.model.compile(fullgraph=True)
+        self.checkpoint, self.history = Checkpoint(folder), History(observed.categories, folder)
+        self.labels = torch.from_numpy(observed.labels).to(device)
+        self.trained = [p for p in (*model.parameters(), *method.parameters()) if p.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            self.trained,
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=device.type != "mps",
+        )
+        self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "method"))
+        self.epoch, self.step = 0, 0
+        self.times = EpochTimes()
+        self.record = EpochRecord.empty(self.labels)
+        self.whole = True  # False in a step, and for good where an error has cut one short
+
+    def train_step(self, features: Tensor, indices: Tensor) -> None:
+        """One step on the frozen stages' feature maps of the images `indices` (table rows)."""
+        self.whole = False
+        self.model.train()
+        self.method.train()
+        with autocast(self.device, self.training.precision):
+            outputs = self.model(features)
+        outputs = outputs.float(lambda: autocast(self.device, self.training.precision))
+        progress = Progress(self.epoch, self.step, indices, self.generator)
+        result = self.method.step(outputs, self.labels[indices], progress)
+        (sum(result.losses.values()) / self._accumulated(self.step)).backward()
+        self.record.add(self.step, result, outputs.logits, indices)
+        self.step += 1
+        if self.no_pending_gradients:
+            self._update()
+        self.whole = True
+
+    def _update(self) -> None:
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        self.record.note_if_bad(self.step - 1, largest_magnitude(gradients))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def learning_rate(self) -> float:
+        """In the epoch that is being trained: a decay every `lr_step` epochs."""
+        training = self.training
+        return training.learning_rate * training.lr_gamma ** (self.epoch // training.lr_step)
+
+    @property
+    def no_pending_gradients(self) -> bool:
+        """True when no accumulated gradients are waiting for an optimizer step."""
+        return self.step % self.training.accumulate == 0 or self.step == self.steps
+
+    @property
+    def can_be_saved(self) -> bool:
+        """True between steps, and only where a checkpoint would lose no gradients."""
+        return self.whole and self.no_pending_gradients
+
+    def _accumulated(self, step: int) -> int:
+        """How many steps share the optimizer step that `step` belongs to."""
+        size = self.training.accumulate
+        return min(size, self.steps - step // size * size)
+
+    def check_finite(self) -> None:
+        """Raises Diverged, naming the step, where a loss or gradient of this epoch was not finite.
+
+        Asks the device, which must finish all its work first.
+        """
+        step = int(self.record.first_bad_step)
+        if step >= 0:
+            raise self._diverged(f"the loss or its gradient is not finite at step {step + 1} of")
+
+    def _check_weights(self) -> None:
+        values = (*self.model.state_dict().values(), *self.method.parameters())
+        if not torch.isfinite(largest_magnitude(values)):
+            raise self._diverged(f"weights are not finite after step {self.step} of")
+
+    def _diverged(self, what: str) -> Diverged:
+        return Diverged(
+            f"{self.name}: {what} {self.steps} in epoch {self.epoch + 1}; lower "
+            "training.learning_rate. The last good checkpoint is kept."
+        )
+
+    @torch.inference_mode()
+    def predict(self, features: Tensor) -> Tensor:
+        """(B, C) float32 logits, in evaluation mode."""
+        self.model.eval()
+        with autocast(self.device, self.training.precision):
+            return self.model(features).logits.float()
+
+    def end_epoch(self, test_logits: np.ndarray) -> None:
+        """Enter the epoch, with its (N, C) test logits, into the history; `save` writes it.
+
+        Raises:
+            Diverged: something is not finite; the last checkpoint stays as it was.
+        """
+        self.check_finite()
+        self._check_weights()
+        if not np.isfinite(test_logits).all():
+            raise self._diverged(f"scores of test images are not finite after step {self.step} of")
+        self.whole = False
+        means = self.record.mean_losses(self.steps)
+        self.method.end_epoch(self.epoch, self.record.logits)
+        pseudo = self.record.pseudo_labels.cpu().numpy()
+        metrics = {
+            "epoch": self.epoch + 1,
+            "loss": sum(means.values()),
+            **{f"loss_{name}": value for name, value in means.items()},
+            "learning_rate": self.learning_rate,
+            **self.times.rounded(),
+            "pseudo_positives": int((pseudo > 0).sum()),
+            "pseudo_negatives": int((pseudo < 0).sum()),
+        }
+        arrays = {
+            "test_logits": test_logits,
+            "pseudo_labels": pseudo,
+            "train_logits": self.record.logits.cpu().numpy(),
+        }
+        self.history.add(metrics, self.method.thresholds(), arrays)
+        self.epoch, self.step = self.epoch + 1, 0
+        self.times = EpochTimes()
+        self.record = EpochRecord.empty(self.labels)
+        self.whole = True
+
+    def save(self) -> None:
+        """Save a checkpoint; only where `can_be_saved`.
+
+        Raises:
+            Diverged: something is not finite; the last checkpoint stays as it was.
+            UserError: it cannot be written; the last checkpoint stays as it was.
+        """
+        self.check_finite()
+        self._check_weights()
+        self.history.write()
+        self.checkpoint.save(self._state())
+
+    _MODULES = ("model", "method", "optimizer")
+    _COUNTS = ("epoch", "step")
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            **{part: getattr(self, part).state_dict() for part in self._MODULES},
+            **{part: getattr(self, part) for part in self._COUNTS},
+            "generator": self.generator.get_state(),
+            "history": self.history.state(),
+            "record": vars(self.record),
+            "times": vars(self.times),
+        }
+
+    def resume(self) -> None:
+        """Continue from the checkpoint, if there is one."""
+        state = self.checkpoint.load(self.device)
+        if state is None:
+            return
+        for part in self._MODULES:
+            getattr(self, part).load_state_dict(state[part])
+        for part in self._COUNTS:
+            setattr(self, part, state[part])
+        self.generator.set_state(state["generator"].cpu())
+        self.history.load_state(state["history"])
+        self.record = EpochRecord(**state["record"])
+        self.times = EpochTimes(**state["times"])
