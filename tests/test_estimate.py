@@ -1,6 +1,7 @@
 """What an experiment will cost, told beforehand."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import yaml
 from satl.cli import main
 from satl.config import parse
 from satl.core.errors import UserError
+from satl.estimate.cards import Card, count
 from satl.estimate.sizes import DatasetSize, dataset_sizes, pixel_bytes, run_bytes
 from satl.estimate.times import Cost, DatasetCosts, measure, training_hours
 
@@ -97,10 +99,32 @@ def test_the_command(tmp_path, capsys):
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="has a GPU")
-def test_hours_of_a_gpu_are_not_guessed_on_a_cpu(tmp_path, capsys):
+def test_without_a_gpu_the_costs_on_three_cards_are_counted(tmp_path, capsys):
     (tmp_path / "x.yaml").write_text(yaml.safe_dump({**CONFIG, "device": "auto"}))
     assert main(["estimate", "--configfile", str(tmp_path / "x.yaml")]) == 0
     text = capsys.readouterr().out
     assert "x: 12 runs" in text
     assert "no GPU here" in text
     assert "measuring" not in text
+    cards = re.findall(r"^  (RTX 4090|A100|H100).* (\d+) +(\d+)$", text, re.MULTILINE)
+    assert [name for name, _, _ in cards] == ["RTX 4090", "A100", "H100"]
+    assert all(int(most) > 3 for _, most, _ in cards)
+
+
+def test_counted_work_and_memory_follow_the_network():
+    config = experiment(methods={"partial_bce": {}, "ssgrl": {}, "sst": {}})
+    counts = count(config, dataset_sizes(config))["drawn"]
+    plain, graph, pairs = counts.methods.values()
+    # A convolution's forward pass costs half of its backward pass.
+    assert plain.train == pytest.approx(3 * plain.test, rel=0.2)
+    assert plain.train < graph.train < pairs.train
+    assert graph.test == pairs.test, "prediction has no use for pairs"
+    assert plain.per_image < graph.per_image < pairs.per_image
+    one, two, three = (counts.job_bytes(config, runs) for runs in (1, 2, 3))
+    assert three - two == pytest.approx(two - one)
+    assert two > one
+    card = Card("exact", int(two) + 1, {"fp32": 1e12})
+    assert counts.most_runs(config, card) == 2
+    assert counts.most_runs(config, replace(card, memory=int(one) - 1)) == 0
+    slow, fast = (counts.costs(config, replace(card, peak={"fp32": p})) for p in (1e12, 2e12))
+    assert slow.shared.train == pytest.approx(2 * fast.shared.train)

@@ -1,9 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from satl.core.errors import UserError
 from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
-from satl.evaluation.evaluate import epoch_metrics, metrics_by_selection, score_histogram
+from satl.evaluation.evaluate import (
+    _check_finite,
+    epoch_metrics,
+    metrics_by_selection,
+    score_histogram,
+)
 
 
 def table(labels):
@@ -65,3 +73,14 @@ def test_histogram_counts_every_label_once_by_kind():
         for category in range(3):
             chosen = (found["label"] == kind) & (found["category"] == category)
             assert found.loc[chosen, "count"].sum() == where[seen, category].sum()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_named(value):
+    logits = np.stack([GOOD, GOOD, GOOD])
+    _check_finite(Path("run"), logits)
+    logits[1, 2, 0] = value
+    with pytest.raises(
+        UserError, match=r"run/predictions\.npz: scores of epoch 2 .* learning_rate"
+    ):
+        _check_finite(Path("run"), logits)

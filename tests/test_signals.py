@@ -73,7 +73,7 @@ def left_behind(group: int) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("start_method", ["fork", "forkserver"])
 def test_a_signal_to_the_group_saves_a_checkpoint(
     tmp_path, shared, observed, weights, start_method
 ):

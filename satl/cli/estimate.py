@@ -34,21 +34,47 @@ def _run_estimate(args: argparse.Namespace) -> None:
     device = choose_device(asked_for)
     _print_extent(experiment, sizes)
     if asked_for == "auto" and device.type == "cpu":
-        print("no GPU here: run this on the machine that is to train to learn the hours,")
-        print("or time this CPU with --device cpu (at the paper's scale that takes hours itself)")
+        print("\nno GPU here: on the machine that is to train, hours are measured")
+        _print_cards(experiment, sizes)
         return
     print(f"measuring for about {args.seconds:.0f} seconds on {device_name(device)} …", flush=True)
     costs = measure(experiment, sizes, device, args.seconds)
     for dataset, cost in costs.items():
-        print(f"\n{dataset}: milliseconds of a batch of {experiment.training.batch_size}")
+        print(f"\n{dataset}: milliseconds per batch of {experiment.training.batch_size}")
         print(f"  {'images and frozen stages':28}{1000 * cost.shared.train:10.1f}")
         for name, method in cost.methods.items():
             print(f"  {name:28}{1000 * method.train:10.1f}")
     together, alone = training_hours(experiment, sizes, costs)
-    print(f"\ntraining: {together:,.1f} hours of this device with lanes: {experiment.runs_per_job}")
+    print(
+        f"\ntraining: {together:,.1f} hours of this device with "
+        f"runs_per_job: {experiment.runs_per_job}"
+    )
     if experiment.runs_per_job > 1:
-        print(f"          {alone:,.1f} hours with lanes: 1")
+        print(f"          {alone:,.1f} hours with runs_per_job: 1")
     print("Reading images is not in it: image_cache: disk, or enough workers, should keep up.")
+
+
+def _print_cards(experiment, sizes) -> None:
+    from satl.estimate.cards import CARDS, GB, UTILISATION, count
+    from satl.estimate.times import training_hours
+
+    counts = count(experiment, sizes)
+    asked = experiment.runs_per_job
+    print(
+        f"{'an estimate, by counting':28}{'GB per job':>12}{'runs_per_job':>14}{'hours':>10}\n"
+        f"{'':28}{f'of {asked} runs':>12}{'at most':>14}{f'with {asked}':>10}"
+    )
+    for card in CARDS:
+        memory = max(c.job_bytes(experiment, asked) for c in counts.values()) / GB
+        most = min(c.most_runs(experiment, card) for c in counts.values())
+        costs = {name: c.costs(experiment, card) for name, c in counts.items()}
+        together, _ = training_hours(experiment, sizes, costs)
+        hours = f"{together:,.0f}" if most >= asked else "too small"
+        print(f"  {card.name:26}{memory:12.1f}{most:14}{hours:>10}")
+    print(
+        f"Counted, not measured: {UTILISATION:.0%} of each card's published peak at "
+        f"training.precision {experiment.training.precision}."
+    )
 
 
 def _print_extent(experiment, sizes) -> None:

@@ -30,7 +30,7 @@ def evaluate(
             linked there.
 
     Raises:
-        UserError: the tables are not those of the run.
+        UserError: the tables are not those of the run, or its scores are not finite.
     """
     for name, table in (("training", train), ("test", test)):
         if (table.labels == UNKNOWN).any():
@@ -41,6 +41,7 @@ def evaluate(
     run = RunFolder(folder)
     predictions, training = run.predictions(), run.training_scores()
     _check_rows(folder / "predictions.npz", predictions, test)
+    _check_finite(folder, predictions["logits"])
     _check_rows(folder / "training_scores.npz", training, train)
     trained_on = run.config()["split"]
     if trained_on["table_sha256"] != observed.digest():
@@ -64,6 +65,16 @@ def _check_rows(file: Path, arrays: dict[str, np.ndarray], table: LabelTable) ->
     same = np.array_equal(arrays["image_ids"], table.image_ids)
     if not same or tuple(arrays["categories"].tolist()) != table.categories:
         raise UserError(f"{file}: its images or categories are not those of {table.folder}")
+
+
+def _check_finite(folder: Path, logits: np.ndarray) -> None:
+    """(E, N, C) test logits of every epoch must all be finite."""
+    bad = np.flatnonzero(~np.isfinite(logits).all((1, 2)))
+    if bad.size:
+        raise UserError(
+            f"{folder / 'predictions.npz'}: scores of epoch {bad[0] + 1} are not finite, so the "
+            f"training diverged; remove {folder}, lower training.learning_rate and train again"
+        )
 
 
 def metrics_by_selection(logits: np.ndarray, test: LabelTable) -> dict[str, Any]:

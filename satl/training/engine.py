@@ -17,7 +17,7 @@ from satl.data.table import check_same_categories
 from satl.methods.base import Context
 from satl.models.backbone import Backbone, build_backbone, load_weights
 from satl.training.context import RunSpec, Shared, run_config, run_identity
-from satl.training.precision import prepare_torch
+from satl.training.precision import compiler_errors, prepare_torch
 from satl.training.recording import check_ownership, take_over, write_run_folder
 from satl.training.run import TrainingRun
 from satl.training.stopping import stop_requests
@@ -81,7 +81,8 @@ def train(shared: Shared, specs: Sequence[RunSpec], finished: Path | None = None
         backbone = build_backbone(shared.model.backbone, load_weights(shared.weights))
         runs = [_resumed(_build(job, shared, backbone, seed)) for job in jobs]
         trainer = Trainer(shared, backbone, runs, jobs[0].spec.observed, seed)
-        trainer.run(stop)
+        with compiler_errors(shared.training):
+            trainer.run(stop)
         for job, run in zip(jobs, runs, strict=True):
             if run in trainer.runs:
                 try:

@@ -1,11 +1,13 @@
 """Number formats and determinism of training, set up once per process."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
 from satl.config import Training
+from satl.core.errors import UserError
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -59,3 +61,20 @@ def _prepare_compiler() -> None:
     config.recompile_limit = RECOMPILE_LIMIT
     config.accumulated_recompile_limit = 4 * RECOMPILE_LIMIT
     config.fail_on_recompile_limit_hit = True
+
+
+@contextmanager
+def compiler_errors(training: Training) -> Iterator[None]:
+    """Raise a UserError where torch.compile gives up: a recompile limit, or untraceable code."""
+    if not training.compile:
+        yield
+        return
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+
+    try:
+        yield
+    except (FailOnRecompileLimitHit, TorchDynamoException) as error:
+        raise UserError(
+            f"the network cannot be compiled ({str(error).splitlines()[0]}); "
+            "set training.compile: false"
+        ) from error

@@ -87,10 +87,10 @@ class Trainer:
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory(error) from error
         except RuntimeError:
-            # With the whole process group, a signal may have ended the workers that read images.
-            if stop.signal is None:
-                raise
-            raise Stopped(stop.signal, self._save_all()) from None
+            # What ended the job may have killed workers first: that must not hide the signal.
+            if stop.signal is not None:
+                raise Stopped(stop.signal, self._save_all()) from None
+            raise
 
     def _train_epoch(self, epoch: int, stop: StopRequest) -> None:
         order = epoch_order(self.training, len(self.train_images), self.seed, epoch)
