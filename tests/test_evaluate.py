@@ -80,7 +80,5 @@ def test_scores_that_are_not_finite_are_named(value):
     logits = np.stack([GOOD, GOOD, GOOD])
     _check_finite(Path("run"), logits)
     logits[1, 2, 0] = value
-    with pytest.raises(
-        UserError, match=r"run/predictions\.npz: scores of epoch 2 .* learning_rate"
-    ):
+    with pytest.raises(UserError, match=r"run/predictions\.npz: scores of epoch 2 "):
         _check_finite(Path("run"), logits)
