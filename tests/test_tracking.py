@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from satl.core.errors import UserError
 from satl.core.files import write_json
 from satl.runs.folder import run_keys
-from satl.tracking.mlflow import FINGERPRINT, track
+from satl.tracking.mlflow import CONTENT, track
 from tests.fake_runs import EPOCHS, experiment, write_runs
 
 CONFIG = experiment(
@@ -145,7 +145,7 @@ def test_what_a_killed_process_left_is_completed(store, template):
     whole = runs_of(client)[name]
     client.delete_run(whole.info.run_id)
     # As it is left when the process dies after create_run: RUNNING, with its fingerprint.
-    tags = {FINGERPRINT: whole.data.tags[FINGERPRINT]}
+    tags = {CONTENT: whole.data.tags[CONTENT]}
     left = client.create_run(whole.info.experiment_id, run_name=name, tags=tags)
     counts = track(CONFIG, template / "fake", uri)
     assert counts == {"added": 0, "unchanged": 2, "replaced": 1}

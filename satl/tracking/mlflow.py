@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from satl.config import Experiment, ratio_name
 from satl.core.errors import UserError
-from satl.report.evaluated import Run, evaluated_runs, flatten
+from satl.report.evaluated import Run, evaluated_runs
+from satl.runs.fingerprint import flatten, name_of
 from satl.runs.folder import METRIC_COLUMNS, SELECTIONS
 
 # Read while mlflow is imported: no usage reports, no handlers on the root logger, no bars.
@@ -43,7 +44,8 @@ from mlflow.exceptions import MlflowException
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
 
-FINGERPRINT = "satl.fingerprint"
+# Of what is logged, so that an unchanged run is not logged again.
+CONTENT = "satl.content"
 RUN_FILES = ("config.yaml", "metrics.jsonl", "metrics.json", "thresholds.parquet", "run.json")
 RUN_ARTIFACTS = ("config.yaml", "thresholds.parquet", "metrics.json")
 SQLITE = "sqlite:///"
@@ -55,7 +57,7 @@ class Entry:
     """One MLflow run to be: `artifacts` pairs each file with the folder it goes to."""
 
     name: str
-    fingerprint: str
+    content: str
     artifacts: list[tuple[Path, str | None]]
     tags: dict[str, str]
     params: dict[str, str] = field(default_factory=dict)
@@ -162,7 +164,7 @@ def _bring_up_to_date(
     current = [
         run
         for run in found
-        if run.info.status == "FINISHED" and run.data.tags.get(FINGERPRINT) == entry.fingerprint
+        if run.info.status == "FINISHED" and run.data.tags.get(CONTENT) == entry.content
     ][:1]
     for run in found:
         if run not in current:
@@ -175,7 +177,7 @@ def _bring_up_to_date(
 
 def _log(client: MlflowClient, where: str, entry: Entry) -> None:
     """Log one run; it counts as RUNNING until the last line, and so as unfinished before."""
-    tags = entry.tags | {FINGERPRINT: entry.fingerprint}
+    tags = entry.tags | {CONTENT: entry.content}
     run = client.create_run(where, start_time=entry.started, tags=tags, run_name=entry.name)
     run_id = run.info.run_id
     params = [Param(name, value) for name, value in entry.params.items()]
@@ -193,7 +195,7 @@ def _run_entry(run: Run) -> Entry:
     params = flatten({name: run.config[name] for name in ("options", "training", "model")})
     return Entry(
         name=f"{key.method} known-{ratio_name(key.known_ratio)} seed-{key.seed}",
-        fingerprint=_fingerprint([folder / name for name in RUN_FILES]),
+        content=_content([folder / name for name in RUN_FILES]),
         artifacts=[(folder / name, None) for name in RUN_ARTIFACTS],
         tags={
             "dataset": key.dataset,
@@ -201,7 +203,7 @@ def _run_entry(run: Run) -> Entry:
             "known_ratio": ratio_name(key.known_ratio),
             "seed": str(key.seed),
             "commit": str(run.record["commit"]),
-            "config_hash": run.record["config_hash"],
+            "fingerprint": name_of(run.record["fingerprint"]),
             "run_folder": str(folder),
         },
         params={name: str(value) for name, value in params.items()},
@@ -246,12 +248,12 @@ def _report_entry(experiment: Experiment, dataset: str, results: Path) -> list[E
     artifacts = [*((path, "tables") for path in tables), *((path, "figures") for path in paths)]
     if not artifacts:
         return []
-    fingerprint = _fingerprint([path for path, _ in artifacts])
+    content = _content([path for path, _ in artifacts])
     tags = {"dataset": dataset, "run_folder": str(results)}
-    return [Entry("report", fingerprint, artifacts, tags)]
+    return [Entry("report", content, artifacts, tags)]
 
 
-def _fingerprint(paths: list[Path]) -> str:
+def _content(paths: list[Path]) -> str:
     """A digest of names and contents."""
     total = hashlib.sha256()
     for path in paths:

@@ -11,14 +11,18 @@ from tqdm import tqdm
 
 from satl.config import Training, read_options
 from satl.core.errors import UserError
+from satl.core.files import link_files
 from satl.core.registry import method_class
 from satl.core.seeds import derive_seed
 from satl.data.table import check_same_categories
 from satl.methods.base import Context
-from satl.models.backbone import Backbone, build_backbone, load_weights
-from satl.training.context import RunSpec, Shared, run_config, run_identity
+from satl.models.backbone import Backbone, build_backbone
+from satl.runs.fingerprint import Fingerprint
+from satl.runs.layout import TRAIN_FILES
+from satl.runs.store import Entry, Store
+from satl.training.context import RunSpec, Shared, run_config, run_fingerprint
 from satl.training.lane import Lane
-from satl.training.recording import check_ownership, take_over, write_run_folder
+from satl.training.recording import check_free, write_run_folder
 from satl.training.stopping import stop_requests
 from satl.training.trainer import Trainer, epoch_order
 
@@ -37,18 +41,21 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job:
     """A run with what it resolves to."""
 
     run: RunSpec
     options: Any
     config: dict[str, Any]
-    identity: str
+    fingerprint: Fingerprint
+    entry: Entry
 
 
-def train(shared: Shared, runs: Sequence[RunSpec], finished: Path | None = None) -> None:
-    """Train all runs and write their folders; goes on from checkpoints where there are any.
+def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
+    """Train all runs and link their folders; resumes from checkpoints where there are any.
+
+    A run that the store holds with the same fingerprint is not trained again.
 
     The runs must have the same training images and seed. On the CPU the result is the same bit
     for bit, whether runs are trained alone or together, in one go or resumed.
@@ -56,13 +63,11 @@ def train(shared: Shared, runs: Sequence[RunSpec], finished: Path | None = None)
     Args:
         shared: what the runs have in common.
         runs: to be trained.
-        finished: a folder of runs (results/NAME/runs). One found there that is the same in
-            config, code and inputs is taken over instead of trained again.
 
     Raises:
-        UserError: train and test categories differ; bad options; a folder holds a run of
-            another config; an image cannot be read; a loss is not finite.
-        Stopped: after SIGTERM or Ctrl-C; the same call goes on from there.
+        UserError: train and test categories differ; bad options; a folder holds another run;
+            an image cannot be read; a loss is not finite.
+        Stopped: after SIGTERM or Ctrl-C; the same call resumes from there.
     """
     seed = _common_seed(runs)
     for run in runs:
@@ -70,29 +75,39 @@ def train(shared: Shared, runs: Sequence[RunSpec], finished: Path | None = None)
     prepare_torch(shared.training, shared.device)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     jobs = [_resolve(run, shared) for run in runs]
-    jobs = [job for job in jobs if not take_over(job.run, job.identity, finished)]
-    if not jobs:
-        return
+    failures = _train_unfinished(jobs, shared, seed, started)
+    for job in jobs:
+        if job.entry.is_finished():
+            link_files(job.entry.folder, job.run.folder, TRAIN_FILES)
+    if failures:
+        raise UserError("\n".join(map(str, failures)))
+
+
+def _train_unfinished(
+    jobs: Sequence[_Job], shared: Shared, seed: int, started: str
+) -> list[UserError]:
+    """Train what the store does not hold finished; returns why runs dropped out, if any did."""
+    waiting = [job for job in jobs if not job.entry.is_finished()]
+    for job in jobs:
+        if job not in waiting:
+            print(f"{job.run.title}: reusing the finished run in {job.entry.folder}")
+    if not waiting:
+        return []
     with stop_requests() as stop:
-        backbone = build_backbone(shared.model.backbone, load_weights(shared.weights))
+        backbone = build_backbone(shared.model.backbone, shared.backbone_weights)
         lanes = [
-            _resumed(
-                build_lane(
-                    job.run, job.options, shared, backbone, seed, shared.checkpoints / job.identity
-                )
-            )
-            for job in jobs
+            _resumed(build_lane(job.run, job.options, shared, backbone, seed, job.entry.checkpoint))
+            for job in waiting
         ]
-        trainer = Trainer(shared, backbone, lanes, runs[0].observed, seed)
+        trainer = Trainer(shared, backbone, lanes, waiting[0].run.observed, seed)
         trainer.run(stop)
-        for job, lane in zip(jobs, lanes, strict=True):
+        for job, lane in zip(waiting, lanes, strict=True):
             if lane in trainer.lanes:
-                write_run_folder(job.run, shared, lane, job.config, job.identity, started)
-    if trainer.failures:
-        # The checkpoints of the others stay: they need not be trained again.
-        raise UserError("\n".join(map(str, trainer.failures)))
-    for lane in lanes:
-        lane.discard_checkpoint()
+                write_run_folder(
+                    job.entry.folder, job.run, shared, lane, job.config, job.fingerprint, started
+                )
+                job.entry.close()
+    return trainer.failures
 
 
 def _common_seed(runs: Sequence[RunSpec]) -> int:
@@ -123,9 +138,11 @@ def prepare_torch(training: Training, device: torch.device) -> None:
 def _resolve(run: RunSpec, shared: Shared) -> _Job:
     schema = method_class(run.method).Options
     options = read_options(schema, run.options, f"methods.{run.variant}")
-    config = run_config(run, shared, options.model_dump(mode="json"))
-    check_ownership(run.folder, config)
-    return _Job(run, options, config, run_identity(run, shared, config))
+    plain = options.model_dump(mode="json")
+    fingerprint = run_fingerprint(run, shared, plain)
+    check_free(run.folder, fingerprint)
+    entry = Store(shared.store).entry(run.key, fingerprint)
+    return _Job(run, options, run_config(run, shared, plain), fingerprint, entry)
 
 
 def build_lane(

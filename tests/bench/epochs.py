@@ -22,7 +22,7 @@ def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> 
     for method in methods:
         run = RunSpec("bench", "bench", method, method, {}, observed, Path())
         options = read_options(method_class(method).Options, {}, method)
-        lanes.append(build_lane(run, options, shared, backbone, 0, shared.checkpoints))
+        lanes.append(build_lane(run, options, shared, backbone, 0, shared.store))
     return Trainer(shared, backbone, lanes, observed, seed=0)
 
 

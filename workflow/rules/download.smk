@@ -51,7 +51,7 @@ rule words:
         f"{DATA}/words.txt",
     params:
         vectors=vectors_path(EXPERIMENT),
-        code=code_hash("satl.data.embeddings"),
+        code=code_digest("satl.data.embeddings"),
     log:
         f"{RESULTS}/logs/words/{{dataset}}.log",
     conda:
