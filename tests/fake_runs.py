@@ -16,7 +16,8 @@ from scipy.stats import norm
 
 from satl.config import Experiment, parse
 from satl.core.files import write_json, write_text, write_yaml
-from satl.runs.folder import METRIC_COLUMNS, THRESHOLD_COLUMNS, RunKey, run_keys
+from satl.metrics import METRIC_COLUMNS
+from satl.runs.folder import THRESHOLD_COLUMNS, RunKey, run_keys
 
 CATEGORIES = (
     "person", "chair", "cup", "dining table", "traffic light", "sports ball",

@@ -1,4 +1,8 @@
-"""The rules that keep the design: who may import whom, and which lists must agree."""
+"""The rules that keep the design, where no linter does: what is loaded, which lists must agree.
+
+Who may import whom is for Import Linter: the contracts are in pyproject.toml, and `make lint`
+checks them.
+"""
 
 import subprocess
 import sys

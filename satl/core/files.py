@@ -66,7 +66,8 @@ def write_arrays(path: Path, **arrays: "np.ndarray") -> None:
     import numpy as np  # not at the top: the workflow reads configs where there is no NumPy
 
     with writing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        by_name: dict[str, Any] = arrays  # a type checker fears that one is named allow_pickle
+        np.savez_compressed(file, **by_name)
 
 
 def link_files(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from satl.config import Experiment, ratio_name
 from satl.core.errors import UserError
 from satl.report.evaluated import Run, evaluated_runs
 from satl.runs.fingerprint import flatten, name_of
-from satl.runs.folder import METRIC_COLUMNS, SELECTIONS
+from satl.runs.folder import SELECTIONS
 
 # Read while mlflow is imported: no usage reports, no handlers on the root logger, no bars.
 os.environ.update(
@@ -66,7 +66,7 @@ class Entry:
     finished: int | None = None
 
 
-def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str, int]:
+def track(experiment: Experiment, results: Path, uri: str | None = None) -> dict[str, int]:
     """Log every evaluated run, and a run `report` with tables and figures, a data set.
 
     What is there already and unchanged stays as it is; a run whose folder has changed, or that
@@ -75,8 +75,9 @@ def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str,
     Args:
         experiment: the experiment.
         results: its folder, results/NAME.
-        tracking_uri: an MLflow store. With sqlite:///PATH, artifacts go to `mlartifacts` beside
-            the database, and processes wait for each other.
+        uri: an MLflow store; by default mlflow.db beside the experiment's folder, in SQLite.
+            With sqlite:///PATH, artifacts go to `mlartifacts` beside the database, and processes
+            wait for each other.
 
     Returns:
         How many MLflow runs were "added", "unchanged" and "replaced".
@@ -84,6 +85,7 @@ def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str,
     Raises:
         UserError: the store cannot be opened, or a run folder is of another config or damaged.
     """
+    tracking_uri = uri or f"{SQLITE}{Path(results).parent / 'mlflow.db'}"
     runs = evaluated_runs(experiment, results)
     if not runs:
         raise UserError(f"{results}: no evaluated run to track; train and evaluate one first")
@@ -226,7 +228,7 @@ def _final_metrics(run: Run) -> Iterator[Metric]:
     for selection in SELECTIONS:
         chosen = run.metrics["selections"][selection]
         suffix = "" if selection == "last" else f"_{selection}"
-        values = {f"{name}{suffix}": chosen[name] for name in METRIC_COLUMNS}
+        values = {f"{name}{suffix}": v for name, v in chosen.items() if name != "epoch"}
         yield from _metrics(run, values, chosen["epoch"])
 
 
@@ -245,7 +247,10 @@ def _report_entry(experiment: Experiment, dataset: str, results: Path) -> list[E
     index = results / "figures" / "index.json"
     figures = json.loads(index.read_text(encoding="utf-8"))["figures"] if index.is_file() else []
     paths = [index.with_name(f["file"]) for f in figures if f["dataset"] == dataset]
-    artifacts = [*((path, "tables") for path in tables), *((path, "figures") for path in paths)]
+    artifacts: list[tuple[Path, str | None]] = [
+        *((path, "tables") for path in tables),
+        *((path, "figures") for path in paths),
+    ]
     if not artifacts:
         return []
     content = _content([path for path, _ in artifacts])

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from satl.core.errors import UserError
+from satl.metrics import METRIC_COLUMNS
 from satl.report.summary import summarise, write_summary
-from satl.runs.folder import METRIC_COLUMNS, run_keys
+from satl.runs.folder import run_keys
 from tests.fake_runs import experiment, write_run, write_runs
 
 CONFIG = experiment(
