@@ -107,23 +107,8 @@ def test_all_metrics_are_the_columns_of_a_row():
     found = metrics.all_metrics(scores, targets)
     assert tuple(found) == metrics.METRIC_COLUMNS
     # What other people's scripts read, in this order; new ones follow.
-    contract = [
-        "mAP",
-        "mAP_voc2012",
-        "OP",
-        "OR",
-        "OF1",
-        "CP",
-        "CR",
-        "CF1",
-        "OP3",
-        "OR3",
-        "OF13",
-        "CP3",
-        "CR3",
-        "CF13",
-    ]
-    assert tuple(found)[: len(contract)] == contract
+    contract = "mAP mAP_voc2012 OP OR OF1 CP CR CF1 OP3 OR3 OF13 CP3 CR3 CF13"
+    assert " ".join(found).startswith(contract)
     assert found["mAP"] == metrics.mean_ap(scores, targets)
     assert found["mAP_voc2012"] == metrics.voc2012_map(scores, targets)
     assert found["CF1"] == metrics.precision_recall_f1(scores, targets)["CF1"]
