@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from satl.core.errors import UserError
 from satl.core.files import write_json
 from satl.runs.folder import run_keys
+from satl.tracking import tracker
 from satl.tracking.mlflow import CONTENT, track
 from tests.fake_runs import EPOCHS, experiment, write_runs
 
@@ -175,3 +176,9 @@ def test_writers_of_one_database_wait_for_each_other(store, template):
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=1)
         assert waiting.result(timeout=30)["unchanged"] == 3
+
+
+def test_a_tracker_is_found_by_the_name_of_its_file():
+    assert tracker("mlflow") is track
+    with pytest.raises(UserError, match="--to wandb: no such tracker; there are mlflow"):
+        tracker("wandb")

@@ -74,4 +74,9 @@ def _run_schema(args: argparse.Namespace) -> None:
     print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
 
 
-COMMANDS = (_evaluate, _report, _track, _schema)
+COMMANDS = (
+    _evaluate,
+    _report,
+    _track,
+    _schema,
+)
