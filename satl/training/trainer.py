@@ -58,6 +58,7 @@ class Trainer:
         self.device, self.training, self.seed = shared.device, shared.training, seed
         self.lanes = list(lanes)
         self.failures: list[UserError] = []
+        self.pin_memory = self.device.type == "cuda"
         self.frozen = frozen_stages(backbone, self.training, self.device)
         training = self.training
         self.train_images = open_images(
@@ -94,7 +95,7 @@ class Trainer:
         draws = augmentation_draws(len(self.train_images), self.seed, epoch)
         rows = torch.tensor([*chain(*order)], device=self.device).split([*map(len, order)])
         first = min((lane.step for lane in lanes), default=len(order))
-        read = self.train_images.batches(order[first:], training.workers)
+        read = self.train_images.batches(order[first:], training.workers, self.pin_memory)
         title = f"epoch {epoch + 1}/{training.epochs}"
         bar = tqdm(total=len(order), initial=first, desc=title, unit="batch", mininterval=1)
         start = time.perf_counter()
@@ -158,7 +159,7 @@ class Trainer:
             return
         kept, count = [], 0
         order = consecutive_order(len(self.test_images), self.training.eval_batch_size)
-        read = self.test_images.batches(order, self.training.workers)
+        read = self.test_images.batches(order, self.training.workers, self.pin_memory)
         batches = prefetch(read, self.device)
         for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
             maps = self._maps(images)

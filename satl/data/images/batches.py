@@ -1,5 +1,9 @@
 """From image files to batches: a fixed resize on reading, random crops and flips by batch."""
 
+import atexit
+import multiprocessing
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +25,10 @@ from satl.data.table import LabelTable
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 BATCHES_AHEAD = 2  # that the system is told to read from the disk cache
+# Workers use Pillow, NumPy and one thread of torch, none of which a fork beside other threads
+# harms, and a fork takes milliseconds per epoch where a spawn imports torch. Not the fork server
+# (the default of Python 3.14): a signal to the whole job would end it, and with it all workers.
+START_METHOD = "fork" if sys.platform == "linux" else None
 
 
 def read_image(path: Path, side: int) -> Tensor:
@@ -100,20 +108,26 @@ class Images(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         return read_image(self.paths[index], self.side)
 
-    def batches(self, order: Sequence[Sequence[int]], workers: int) -> Iterator[Tensor]:
+    def batches(
+        self, order: Sequence[Sequence[int]], workers: int, pin_memory: bool = False
+    ) -> Iterator[Tensor]:
         """Yield (B, 3, side, side) uint8 batches of the given image indices.
 
-        `workers` processes decode, where anything is to be decoded. The batches are in pinned
-        memory where there is CUDA.
+        Args:
+            order: the image indices of each batch.
+            workers: processes that decode, where anything is to be decoded.
+            pin_memory: whether batches lie in pinned memory: only for a CUDA device.
         """
         if self.pixels is not None:
-            yield from self._gathered(self.pixels, order)
+            yield from self._gathered(self.pixels, order, pin_memory)
             return
         loader = DataLoader(
             self,
             batch_sampler=order,
             num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pin_memory,
+            worker_init_fn=ignore_signals,
+            multiprocessing_context=START_METHOD if workers else None,
         )
         try:
             yield from loader
@@ -122,15 +136,35 @@ class Images(Dataset[Tensor]):
             text = str(error).rpartition(f"{type(error).__name__}: ")[2]
             raise UserError(text.strip()) from error
 
-    def _gathered(self, pixels: Pixels, order: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        pinned = torch.cuda.is_available()
+    def _gathered(
+        self, pixels: Pixels, order: Sequence[Sequence[int]], pin_memory: bool
+    ) -> Iterator[Tensor]:
         for position, indices in enumerate(order):
             for coming in order[position + 1 : position + 1 + BATCHES_AHEAD]:
                 pixels.expect(coming)
             shape = (len(indices), 3, self.side, self.side)
-            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
             pixels.gather(indices, batch.numpy())
             yield batch
+
+
+def ignore_signals(worker: int) -> None:
+    """Have a DataLoader worker ignore SIGTERM and Ctrl-C, which reach all processes of a job.
+
+    The main process then stops between two steps and saves its checkpoints, for which it needs
+    its workers alive. They end with the batches, or when the main process has died.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@atexit.register
+def _kill_workers() -> None:
+    # Of batches not read to their end. Python would send them SIGTERM, and wait forever.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would call it a failure
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def training_order(
