@@ -12,7 +12,7 @@ from torch import Tensor
 
 from satl.config import Model, Training
 from satl.core.registry import method_class
-from satl.data.embeddings import word_vectors
+from satl.data.embeddings import word_embeddings
 from satl.data.table import LabelTable
 from satl.models.backbone import load_weights
 from satl.runs.fingerprint import Fingerprint, library_versions, settings, training_code
@@ -73,7 +73,7 @@ class Shared:
     def word_vectors(self, categories: tuple[str, ...]) -> np.ndarray:
         """(C, word_dim) of the categories' names."""
         path = str(self.words) if self.words else self.model.word_vectors
-        return word_vectors(categories, path)
+        return word_embeddings(categories, path)
 
     @cached_property
     def backbone_weights(self) -> dict[str, Tensor]:

@@ -109,7 +109,7 @@ def test_training_order_depends_on_seed_and_epoch_alone():
 
 @pytest.mark.parametrize(
     ("images", "drop_last", "sizes"),
-    [(10, True, [4, 4]), (10, False, [4, 4, 2]), (9, False, [4, 4]), (3, True, [3])],
+    [(10, True, [4, 4]), (10, False, [4, 4, 2]), (9, False, [4, 4, 1]), (3, True, [3])],
 )
 def test_incomplete_batches(images, drop_last, sizes):
     order = training_order(images, 4, drop_last, seed=0, epoch=0)

@@ -91,7 +91,7 @@ rule train:
         train_pixels=f"{DATA}/train.pixels" if ON_DISK else [],
         test_pixels=f"{DATA}/test.pixels" if ON_DISK else [],
         weights=rules.backbone.output,
-        words=rules.words.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
+        words=rules.embeddings.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
     output:
         directory(TRAINING),
     params:

@@ -174,9 +174,7 @@ def training_order(
     rng = np.random.default_rng(derive_seed(seed, "order", epoch))
     order = rng.permutation(images).tolist()
     batches = [order[i : i + batch_size] for i in range(0, images, batch_size)]
-    incomplete = len(batches) > 1 and len(batches[-1]) < batch_size
-    # Batch norm cannot train on a single image, whatever the config says.
-    if incomplete and (drop_last or len(batches[-1]) == 1):
+    if drop_last and len(batches) > 1 and len(batches[-1]) < batch_size:
         batches.pop()
     return batches
 
