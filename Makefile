@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPATH =
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run test bench ui lint lock schema clean
+.PHONY: help run test coverage bench ui lint format lock schema clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,9 +27,22 @@ ui: .venv/ready ## show the results in the MLflow UI on http://localhost:5000
 	@test -f results/mlflow.db || { echo "results/mlflow.db: no runs yet; 'make run' first"; exit 1; }
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri sqlite:///results/mlflow.db --port 5000 $(ARGS)
 
-lint: .venv/ready ## check style
+coverage: .venv/ready ## run the tests and list the lines that none has run
+	pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+
+lint: .venv/ready ## check style, imports, types, spelling and workflow
 	ruff check .
 	ruff format --check .
+	lint-imports
+	mypy
+	codespell
+	snakefmt --check Snakefile workflow/rules
+	.ci/lint-workflow
+
+format: .venv/ready ## format Python and the workflow's rules
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow/rules
 
 lock: .venv/ready ## renew requirements.lock after a change to pyproject.toml
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

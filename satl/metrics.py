@@ -1,4 +1,4 @@
-"""Metrics of multi-label recognition as pure NumPy functions; shares in [0, 1], not per cent.
+"""Metrics of multi-label recognition as pure NumPy functions; fractions in [0, 1], not per cent.
 
 `scores` are (N, C) floats, higher means more likely present; `targets` are (N, C), positive
 where > 0. A value that is not defined is NaN.
@@ -32,6 +32,9 @@ def voc2012_map(scores: ArrayLike, targets: ArrayLike) -> float:
 def all_metrics(scores: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     """Every metric of a row of the summary, where both mAPs share one ranking.
 
+    The keys are the columns of summary.csv, in their order (`METRIC_COLUMNS`). Other people's
+    scripts count on those that are here: add a metric at the end.
+
     Returns:
         {"mAP", "mAP_voc2012"}, `precision_recall_f1`, and the same among the three highest of
         each image as {"OP3", "OR3", …}.
@@ -59,10 +62,10 @@ def precision_recall_f1(
     Returns:
         {"OP", "OR", "OF1", "CP", "CR", "CF1"}.
     """
-    scores, positive = _checked(scores, targets)
-    predicted = scores >= 0
+    values, positive = _checked(scores, targets)
+    predicted = values >= 0
     if top_k is not None:
-        predicted &= _among_top(scores, top_k)
+        predicted &= _among_top(values, top_k)
     hits = (predicted & positive).sum(0)
     guesses, present = predicted.sum(0), positive.sum(0)
     judged = present > 0
@@ -91,14 +94,14 @@ def pseudo_label_quality(
         unknown entries that got one; NaN where nothing is there to divide by.
     """
     hidden = np.asarray(observed) == 0
-    pseudo, truth = np.asarray(pseudo)[hidden], np.asarray(truth)[hidden]
+    guessed, true = np.asarray(pseudo)[hidden], np.asarray(truth)[hidden]
     quality = {}
     for name, sign in (("positive", 1), ("negative", -1)):
-        made, real = pseudo == sign, truth == sign
+        made, real = guessed == sign, true == sign
         hits = (made & real).sum()
         quality[f"pseudo_{name}_precision"] = _ratio(hits, made.sum())
         quality[f"pseudo_{name}_recall"] = _ratio(hits, real.sum())
-    quality["pseudo_coverage"] = _ratio((pseudo != 0).sum(), pseudo.size)
+    quality["pseudo_coverage"] = _ratio((guessed != 0).sum(), guessed.size)
     return quality
 
 
@@ -164,3 +167,7 @@ def _harmonic(a: float, b: float) -> float:
 def _mean(values: Floats) -> float:
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else np.nan
+
+
+# Asked of the function itself, on one image of one category, so that no list of names can differ.
+METRIC_COLUMNS = tuple(all_metrics([[0.0]], [[1]]))

@@ -36,7 +36,7 @@ def train_command(folder, method="satl", observed="observed.npz", out="run", **c
     options = {
         "--config": folder / "x.yaml", "--dataset": "shapes",
         "--test-images": folder / "test-images.npz", "--weights": folder / "w.pt",
-        "--checkpoints": folder / "c",
+        "--store": folder / "s",
     } | changes  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
     return ["train", "--run", method, str(folder / observed), str(folder / out), *words]

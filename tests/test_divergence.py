@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from trials import same_numbers, spec
+from trials import apart, same_numbers, spec
 
 from satl.core.errors import UserError
-from satl.training import trainer
+from satl.training import engine, trainer
 from satl.training.checkpoint import Checkpoint
 from satl.training.engine import train
 from satl.training.run import TrainingRun
@@ -51,7 +51,7 @@ def test_whenever_runs_diverge_they_are_dropped_once_and_alone(
     """Two runs that diverge in any order, or one; beside a third that must not notice."""
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0 if checkpoints == "each pause" else 600)
     monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 2)
-    train(shared, [replace(specs[2], folder=tmp_path / "alone")])
+    train(apart(shared), [replace(specs[2], folder=tmp_path / "alone")])
     where = {name: moment for name, moment in zip(NAMES, moments, strict=False) if moment}
     with monkeypatch.context() as patch:
         poisoned(patch, where)
@@ -90,7 +90,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_noticed(tmp_path, shared, spec
         patch.setattr(TrainingRun, "_update", update)
         with pytest.raises(UserError, match="the loss or its gradient is not finite at step 2 of"):
             train(shared, specs[:1])
-    saved = Checkpoint(next(shared.checkpoints.iterdir())).load(shared.device)
+    saved = Checkpoint(next(shared.store.rglob("state.pt")).parent).load(shared.device)
     assert saved["epoch"] == 1
     assert all(torch.isfinite(v).all() for v in saved["model"].values() if v.is_floating_point())
 
@@ -111,7 +111,7 @@ def full_disk(path):
 
 
 def test_a_full_disk_is_a_warning_and_is_tried_again(tmp_path, shared, specs, monkeypatch, capsys):
-    train(shared, [replace(run, folder=run.folder.with_suffix(".alone")) for run in specs])
+    train(apart(shared), [replace(run, folder=run.folder.with_suffix(".alone")) for run in specs])
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
     real, tries = Checkpoint.save, itertools.count()
 
@@ -128,24 +128,25 @@ def test_a_full_disk_is_a_warning_and_is_tried_again(tmp_path, shared, specs, mo
         same_numbers(run.folder, run.folder.with_suffix(".alone"))
 
 
-def test_a_run_folder_that_cannot_be_written_leaves_checkpoints_and_the_others(
+def test_a_run_folder_that_cannot_be_written_leaves_its_checkpoint_and_the_others(
     tmp_path, shared, specs, monkeypatch
 ):
-    real = TrainingRun.train_step
+    real = engine.write_run_folder
 
-    def step(run, *arguments):
-        real(run, *arguments)
-        (tmp_path / "satl").touch()  # a file in the place of the folder
+    def write(folder, run, *rest):
+        if run.variant == "satl":
+            full_disk(folder)
+        real(folder, run, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingRun, "train_step", step)
-        with pytest.raises(UserError, match=r"satl/config\.yaml: cannot be written"):
+        patch.setattr(engine, "write_run_folder", write)
+        with pytest.raises(UserError, match="No space left"):
             train(shared, specs)
     assert (tmp_path / "partial_bce/run.json").is_file()
-    assert len(list(shared.checkpoints.iterdir())) == 3
-    (tmp_path / "satl").unlink()
+    assert not (tmp_path / "satl").exists()
     done = poisoned(monkeypatch, {})
     train(shared, specs)
+    assert (tmp_path / "satl/run.json").is_file()
     assert not done, "nothing is trained again"
 
 
@@ -167,7 +168,7 @@ def test_a_checkpoint_too_large_for_the_disk_is_a_user_error(tmp_path):
 def test_out_of_memory_saves_the_others_and_says_what_to_lower(
     tmp_path, shared, specs, monkeypatch, where
 ):
-    train(shared, [replace(run, folder=run.folder.with_suffix(".alone")) for run in specs])
+    train(apart(shared), [replace(run, folder=run.folder.with_suffix(".alone")) for run in specs])
     real = getattr(TrainingRun, where)
 
     def exhausted(run, *arguments):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from trials import TRAINING, same_numbers, spec
+from trials import TRAINING, apart, same_numbers, spec
 
 from satl.core.errors import UserError
 from satl.core.registry import METHODS
@@ -43,7 +43,7 @@ def test_a_run_folder_holds_the_record(tmp_path, shared, observed):
     assert not scores["pseudo_labels"][:, observed.labels != 0].any()
     counted = (scores["pseudo_labels"] > 0).sum((1, 2))
     assert epochs.pseudo_positives.tolist() == counted.tolist()
-    assert not shared.checkpoints.exists() or not any(shared.checkpoints.iterdir())
+    assert not list(shared.store.rglob("checkpoint"))
 
 
 def test_the_same_config_and_seed_give_the_same_bits(tmp_path, shared, observed):
@@ -51,7 +51,7 @@ def test_the_same_config_and_seed_give_the_same_bits(tmp_path, shared, observed)
     train(shared, [spec(observed, tmp_path / "a")])
     torch.manual_seed(456)
     torch.rand(10)
-    train(shared, [spec(observed, tmp_path / "b")])
+    train(apart(shared), [spec(observed, tmp_path / "b")])
     same_numbers(tmp_path / "a", tmp_path / "b")
 
 
@@ -84,7 +84,9 @@ def test_runs_of_a_job_must_share_images_and_seed(tmp_path, shared, observed, tr
 
 def test_a_run_folder_of_another_config_is_left_alone(tmp_path, shared, observed):
     train(shared, [spec(observed, tmp_path / "run")])
-    with pytest.raises(UserError, match=r"run holds a run of another config \(options: .*0.95"):
+    with pytest.raises(
+        UserError, match=r"run holds another run \(options.q: 0.95 there, now 0.9\)"
+    ):
         train(shared, [spec(observed, tmp_path / "run", q=0.9)])
     assert RunFolder(tmp_path / "run").config()["options"]["q"] == 0.95
     train(shared, [spec(observed, tmp_path / "run")])
@@ -126,20 +128,31 @@ def test_training_changes_neither_the_frozen_stages_nor_their_batch_norm(
     assert not torch.equal(now["last_stage.0.conv1.weight"], trained["last_stage.0.conv1.weight"])
 
 
-def test_a_finished_run_is_taken_over_and_not_trained_again(
-    tmp_path, shared, observed, monkeypatch
-):
-    """As the workflow does when other runs join or leave a training job."""
-    runs = tmp_path / "runs"
-    train(shared, [spec(observed, runs / "shapes/satl/known-0.50/seed-0")])
+def test_a_finished_run_is_not_trained_again(tmp_path, shared, observed, monkeypatch):
+    """As in the workflow when other runs join or leave a training job."""
+    train(shared, [spec(observed, tmp_path / "first")])
     trained = []
     monkeypatch.setattr(TrainingRun, "train_step", lambda run, *_: trained.append(run.name))
-    train(shared, [spec(observed, tmp_path / "again")], finished=runs)
+    train(shared, [spec(observed, tmp_path / "again")])
     assert not trained
-    same_numbers(runs / "shapes/satl/known-0.50/seed-0", tmp_path / "again")
+    same_numbers(tmp_path / "first", tmp_path / "again")
     monkeypatch.undo()
-    train(shared, [spec(observed, tmp_path / "other", q=0.9)], finished=runs)
+    train(shared, [spec(observed, tmp_path / "other", q=0.9)])
     assert RunFolder(tmp_path / "other").config()["options"]["q"] == 0.9
+    assert len(list(shared.store.rglob("run.json"))) == 1, "what is superseded is removed"
+
+
+def test_inputs_made_anew_or_moved_are_the_same_inputs(
+    tmp_path, shared, observed, weights, monkeypatch
+):
+    train(shared, [spec(observed, tmp_path / "first")])
+    monkeypatch.setattr(TrainingRun, "train_step", lambda *_: pytest.fail("trained again"))
+    copy = tmp_path / "other-name.pt"
+    torch.save(torch.load(weights, weights_only=True), copy)
+    moved = tmp_path / "moved"
+    moved.symlink_to(observed.folder)
+    elsewhere = replace(observed, folder=str(moved))
+    train(replace(shared, weights=copy), [spec(elsewhere, tmp_path / "again")])
 
 
 def test_accumulated_batches_make_the_gradient_of_their_mean(tmp_path, shared, observed):

@@ -1,4 +1,6 @@
 import errno
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +43,17 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file/x: cannot be written"):
         write_text(tmp_path / "file/x", "x")
+
+
+def test_a_file_reaches_the_disk_before_its_name_does(tmp_path, monkeypatch):
+    done = []
+    name = "/proc/self/fd/{}".format
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(os.readlink(name(file))))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("rename"), replace(a, b)))
+    write_text(tmp_path / "a.txt", "x")
+    part = f".a.txt.{os.getpid()}.part"
+    assert [Path(path).name for path in done] == [part, "rename", tmp_path.name]
 
 
 def test_digest_does_not_depend_on_the_order_of_keys():

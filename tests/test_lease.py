@@ -176,7 +176,7 @@ def test_waiting_is_said_once(tmp_path, holder, caplog):
     with lease(tmp_path, environment=environment):
         pass
     waiting, leased = caplog.messages
-    assert waiting.startswith("waiting for a GPU: all slots are taken (1 a device, devices GPU-ab;")
+    assert waiting.startswith("waiting for a GPU: all slots are taken (1 per device,")
     assert str(tmp_path) in waiting
     assert leased == "leased GPU GPU-ab as cuda:0"
 
@@ -193,6 +193,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         pytest.raises(UserError, match=r"file/locks: .* TMPDIR"),
         lease(tmp_path / "file" / "locks"),
     ):
+        pass
+
+
+def test_a_folder_of_other_users_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(UserError, match=r"open: .*other users.* TMPDIR"), lease(tmp_path / "open"):
+        pass
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(UserError, match=r"theirs: .*other users"), lease(tmp_path / "theirs"):
         pass
 
 

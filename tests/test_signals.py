@@ -21,9 +21,10 @@ model: {backbone: tiny, weights: random, feature_dim: 12, attention_dim: 6}
 training: {epochs: 500, batch_size: 5, resize: 18, image_size: 16}
 """  # workers: 2 and image_cache: none, the defaults
 COMMAND = """
-import multiprocessing, sys
+import sys
 from satl import cli
-multiprocessing.set_start_method(sys.argv[1])
+from satl.data.images import batches
+batches.START_METHOD = sys.argv[1]
 sys.exit(cli.main(sys.argv[2:]))
 """
 
@@ -35,7 +36,7 @@ class Job:
         self.log = folder / "log"
         arguments = [
             "train", "--config", "x.yaml", "--dataset", "d", "--test-images", "test.npz",
-            "--weights", str(weights), "--checkpoints", "c", "--device", "cpu",
+            "--weights", str(weights), "--store", "c", "--device", "cpu",
             "--run", "satl", "observed.npz", "out/satl",
             "--run", "partial_bce", "observed.npz", "out/partial_bce",
         ]  # fmt: skip

@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from satl.core.errors import UserError
 from satl.core.files import write_json
 from satl.runs.folder import run_keys
-from satl.tracking.mlflow import FINGERPRINT, track
+from satl.tracking import tracker
+from satl.tracking.mlflow import CONTENT, track
 from tests.fake_runs import EPOCHS, experiment, write_runs
 
 CONFIG = experiment(
@@ -145,7 +146,7 @@ def test_what_a_killed_process_left_is_completed(store, template):
     whole = runs_of(client)[name]
     client.delete_run(whole.info.run_id)
     # As it is left when the process dies after create_run: RUNNING, with its fingerprint.
-    tags = {FINGERPRINT: whole.data.tags[FINGERPRINT]}
+    tags = {CONTENT: whole.data.tags[CONTENT]}
     left = client.create_run(whole.info.experiment_id, run_name=name, tags=tags)
     counts = track(CONFIG, template / "fake", uri)
     assert counts == {"added": 0, "unchanged": 2, "replaced": 1}
@@ -175,3 +176,9 @@ def test_writers_of_one_database_wait_for_each_other(store, template):
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=1)
         assert waiting.result(timeout=30)["unchanged"] == 3
+
+
+def test_a_tracker_is_found_by_the_name_of_its_file():
+    assert tracker("mlflow") is track
+    with pytest.raises(UserError, match="--to wandb: no such tracker; there are mlflow"):
+        tracker("wandb")

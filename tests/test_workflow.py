@@ -168,7 +168,7 @@ def test_images_are_decoded_again_only_at_another_size(tree, changes, again):
         ("baselines/partial_bce.py", {"train", "evaluate", "report", "track", "all"}),
         ("satl/evaluation/evaluate.py", {"evaluate", "report", "track", "all"}),
         ("satl/tracking/mlflow.py", {"track", "all"}),
-        ("satl/registry.py", set()),
+        ("satl/core/registry.py", set()),
     ],
 )
 def test_an_edit_reruns_what_depends_on_it(tree, file, reruns):
@@ -194,7 +194,7 @@ def test_a_killed_training_job_goes_on_where_it_was(tree):
         cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 200
-    while not list(tree.glob("results/long/checkpoints/*/state.pt")):
+    while not list(tree.glob("results/long/trained/**/state.pt")):
         assert process.poll() is None, "ended before its first checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -206,7 +206,7 @@ def test_a_killed_training_job_goes_on_where_it_was(tree):
     log = next(tree.glob("results/long/logs/train/glyphs/*/*.log")).read_text()
     assert "epoch 60/60" in log
     assert "epoch 1/60" not in log
-    assert not list(tree.glob("results/long/checkpoints/*"))
+    assert not list(tree.glob("results/long/trained/**/checkpoint"))
 
 
 def kill_training(tree):
@@ -318,7 +318,7 @@ def test_visual_genome_to_its_splits(tree):
 
 # The last one: it changes the results that the others look at.
 def test_a_new_ratio_trains_its_runs_alone(tree):
-    """It joins the jobs of its neighbours, whose finished runs are taken over."""
+    """It joins the jobs of its neighbours, whose finished runs are used again."""
     write_config(tree, known_ratios=[0.5, 0.7, 0.9], runs_per_job=3)
     try:
         assert planned(tree)["train"] == {"satl-known-0.50+2", "partial_bce-known-0.50+2"}
@@ -330,7 +330,7 @@ def test_a_new_ratio_trains_its_runs_alone(tree):
     finally:
         write_config(tree)
     logs = [log.read_text() for log in tree.glob("results/tiny/logs/train/glyphs/seed-0/*+2.log")]
-    assert [log.count("taken over") for log in logs] == [2, 2]
+    assert [log.count("reusing the finished run") for log in logs] == [2, 2]
     assert all(run.stat().st_ino == inode for run, inode in before.items())
     summary = pd.read_csv(tree / "results/tiny/summary.csv")
     assert set(summary.known_ratio) == {0.5, 0.7, 0.9}

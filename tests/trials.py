@@ -1,5 +1,6 @@
 """A training job small enough for tests: fixtures and helpers of those that train."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,14 @@ def shared(tmp_path, weights, test_table):
         training=TRAINING,
         test=test_table.without_labels(),
         weights=weights,
-        checkpoints=tmp_path / "checkpoints",
+        store=tmp_path / "trained",
         device=torch.device("cpu"),
     )
+
+
+def apart(shared):
+    """The same in another store: what is trained there is not used again elsewhere."""
+    return replace(shared, store=shared.store.with_name("apart"))
 
 
 def spec(observed, folder, method="satl", **options):

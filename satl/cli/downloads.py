@@ -1,4 +1,4 @@
-"""`satl download` and `words`: what comes from elsewhere, and the part of it that is used."""
+"""`satl download` and `embeddings`: what comes from elsewhere, and the part of it that is used."""
 
 import argparse
 import json
@@ -45,11 +45,11 @@ def _run_download(args: argparse.Namespace) -> None:
 
 
 def _line(experiment: "Experiment", name: str) -> str:
-    from satl.download.needs import is_own, provided, receipt, sources_of
+    from satl.download.needs import is_user_provided, provided, receipt, sources_of
     from satl.download.unpack import in_words
 
     source, target = sources_of(experiment)[name], provided(experiment, name)
-    if is_own(experiment, name):
+    if is_user_provided(experiment, name):
         state = "yours"
     else:
         state = "there" if target.exists() and receipt(experiment, name).exists() else "to fetch"
@@ -57,21 +57,21 @@ def _line(experiment: "Experiment", name: str) -> str:
     return f"{state:8}  {size:>15}  {name} -> {target}\n{'':27}{source.path or source.urls[0]}"
 
 
-def _words(commands) -> None:
-    text = "take the word vectors of category names out of a large file"
-    parser = add_command(commands, "words", _run_words, text)
-    parser.add_argument("vectors", type=Path, help="text file of word vectors, in GloVe's format")
+def _embeddings(commands) -> None:
+    text = "take the word embeddings of category names out of a large file"
+    parser = add_command(commands, "embeddings", _run_embeddings, text)
+    parser.add_argument("vectors", type=Path, help="text file, in GloVe's format")
     path_option(parser, "--images", "a table of images, from `satl table`: its category names")
     out_option(parser, "text file to write")
 
 
-def _run_words(args: argparse.Namespace) -> None:
-    from satl.data.embeddings import extract_words
+def _run_embeddings(args: argparse.Namespace) -> None:
+    from satl.data.embeddings import extract_embeddings
     from satl.data.table import LabelTable
 
     categories = LabelTable.load(args.images).categories
-    count = extract_words(args.vectors, categories, args.out)
+    count = extract_embeddings(args.vectors, categories, args.out)
     print(json.dumps({"categories": len(categories), "words": count}))
 
 
-COMMANDS = (_download, _words)
+COMMANDS = (_download, _embeddings)

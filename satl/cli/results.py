@@ -3,11 +3,12 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from satl.cli.options import add_command, config_option, path_option, results_option
 
 
-def _evaluate(commands) -> None:
+def _evaluate(commands: Any) -> None:
     text = "compare a run with the true labels"
     parser = add_command(commands, "evaluate", _run_evaluate, text)
     parser.add_argument("run", type=Path, help="run folder, from `satl train`")
@@ -23,11 +24,11 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     from satl.data.table import LabelTable
     from satl.evaluation.evaluate import evaluate
 
-    tables = map(LabelTable.load, (args.observed, args.train, args.test))
-    evaluate(args.run, *tables, out=args.out or args.run)
+    observed, train, test = map(LabelTable.load, (args.observed, args.train, args.test))
+    evaluate(args.run, observed, train, test, out=args.out or args.run)
 
 
-def _report(commands) -> None:
+def _report(commands: Any) -> None:
     text = "write summary.csv, tables and figures from the run folders"
     parser = add_command(commands, "report", _run_report, text)
     config_option(parser)
@@ -42,24 +43,27 @@ def _run_report(args: argparse.Namespace) -> None:
     write_report(experiment, args.results / experiment.name)
 
 
-def _track(commands) -> None:
-    text = "log the run folders, tables and figures to MLflow"
+def _track(commands: Any) -> None:
+    text = "log the run folders, tables and figures to an experiment tracker"
     parser = add_command(commands, "track", _run_track, text)
     config_option(parser)
     results_option(parser)
-    parser.add_argument("--tracking-uri", help="default: sqlite, RESULTS/mlflow.db")
+    parser.add_argument("--to", default="mlflow", metavar="TRACKER", help="default: mlflow")
+    parser.add_argument(
+        "--tracking-uri", help="where the tracker keeps runs; MLflow's default: RESULTS/mlflow.db"
+    )
 
 
 def _run_track(args: argparse.Namespace) -> None:
     from satl.config import load
-    from satl.tracking.mlflow import track
+    from satl.tracking import tracker
 
+    track = tracker(args.to)
     experiment = load(args.config)
-    uri = args.tracking_uri or f"sqlite:///{args.results / 'mlflow.db'}"
-    print(json.dumps(track(experiment, args.results / experiment.name, uri)))
+    print(json.dumps(track(experiment, args.results / experiment.name, args.tracking_uri)))
 
 
-def _schema(commands) -> None:
+def _schema(commands: Any) -> None:
     text = "print the JSON schema of experiment files"
     add_command(commands, "schema", _run_schema, text)
 
@@ -70,4 +74,9 @@ def _run_schema(args: argparse.Namespace) -> None:
     print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
 
 
-COMMANDS = (_evaluate, _report, _track, _schema)
+COMMANDS = (
+    _evaluate,
+    _report,
+    _track,
+    _schema,
+)

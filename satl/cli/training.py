@@ -78,18 +78,12 @@ def _train(commands) -> None:
         text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
         path_option(parser, f"--{part}-pixels", text, required=False)
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
-    path_option(
-        parser,
-        "--words",
-        "word vectors, from `satl words` (needed for word_vectors: glove)",
-        required=False,
-    )
+    text = "word embeddings, from `satl embeddings` (needed for word_vectors: glove)"
+    path_option(parser, "--embeddings", text, required=False)
     parser.add_argument(
-        "--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints"
-    )
-    parser.add_argument(
-        "--finished", type=Path, metavar="DIR", help="runs in this folder are not trained again"
-    )
+        "--store", type=Path, required=True, metavar="DIR",
+        help="folder that keeps checkpoints and finished trainings, which are not trained again",
+    )  # fmt: skip
     device_option(parser)
 
 
@@ -102,8 +96,10 @@ def _run_train(args: argparse.Namespace) -> None:
 
     experiment = load(args.config)
     choose(experiment.datasets, args.dataset, "dataset")
-    if experiment.model.word_vectors == "glove" and not args.words:
-        raise UserError("model.word_vectors is glove: give --words FILE, from `satl words`")
+    if experiment.model.word_vectors == "glove" and not args.embeddings:
+        raise UserError(
+            "model.word_vectors is glove: give --embeddings FILE, from `satl embeddings`"
+        )
     runs = []
     for name, observed, folder in args.runs:
         entry = choose(experiment.methods, name, "method")
@@ -117,13 +113,13 @@ def _run_train(args: argparse.Namespace) -> None:
             training=experiment.training,
             test=test,
             weights=args.weights,
-            words=args.words,
-            checkpoints=args.checkpoints,
+            words=args.embeddings,
+            store=args.store,
             device=choose_device(device),
             train_pixels=args.train_pixels,
             test_pixels=args.test_pixels,
         )
-        train(shared, runs, args.finished)
+        train(shared, runs)
 
 
 COMMANDS = (_backbone, _train)

@@ -10,11 +10,10 @@ from satl.config.experiment import (
     read_options,
 )
 from satl.config.sources import SourceOverride
-from satl.config.training import SPEED_ONLY, Model, Pretraining, Training
+from satl.config.training import Model, Pretraining, Training
 from satl.core.strict import Strict
 
 __all__ = [
-    "SPEED_ONLY",
     "CocoDataset", "CocoSplit", "Dataset", "Experiment", "GlyphsDataset", "MethodEntry", "Model",
     "Pretraining", "SourceOverride", "Strict", "Training", "VgDataset", "load", "parse",
     "ratio_name", "read_options",

@@ -63,8 +63,8 @@ def _known_keys(
             annotation = schema.model_fields[str(key)].annotation
             if get_origin(annotation) is dict:  # of sections, by names that are the user's
                 annotation = get_args(annotation)[-1]
-            is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-            schema = annotation if is_section else schema
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                schema = annotation
     return list(schema.model_fields)
 
 

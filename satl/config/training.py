@@ -5,10 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from satl.config.explain import suggestion
-from satl.core.strict import Strict
-
-# Keys of `training` that change how fast a run is, and no bit of what it computes.
-SPEED_ONLY = frozenset({"workers", "image_cache"})
+from satl.core.strict import Strict, setting
 
 
 class Model(Strict):
@@ -81,9 +78,12 @@ class Training(Strict):
     )
     flip: bool = Field(True, description="random horizontal flip")
     eval_batch_size: int = Field(64, ge=1)
-    workers: int = Field(2, ge=0, description="processes that decode images (0: none)")
-    image_cache: Literal["none", "memory", "disk"] = Field(
+    workers: int = setting(
+        2, affects="speed", ge=0, description="processes that decode images (0: none)"
+    )
+    image_cache: Literal["none", "memory", "disk"] = setting(
         "none",
+        affects="speed",
         description="decoded, resized images: made again at each use, kept in the memory of each "
         "job, or in one file of 3 * side**2 bytes an image that all jobs of a machine share",
     )

@@ -32,7 +32,10 @@ def writing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        _flush(temporary)
         os.replace(temporary, path)
+        with contextlib.suppress(OSError):  # not every file system can flush a folder
+            _flush(path.parent)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = f" Free some space in {path.parent} and run the same command again."
@@ -43,6 +46,17 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have a file or folder reach the disk, so that a power cut after a rename leaves no rest."""
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,7 +80,8 @@ def write_arrays(path: Path, **arrays: "np.ndarray") -> None:
     import numpy as np  # not at the top: the workflow reads configs where there is no NumPy
 
     with writing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        by_name: dict[str, Any] = arrays  # a type checker fears that one is named allow_pickle
+        np.savez_compressed(file, **by_name)
 
 
 def link_files(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from satl.core.seeds import derive_seed
 SUBSTITUTE_DIM = 300
 
 
-def word_vectors(categories: tuple[str, ...], path: Path | str | None) -> np.ndarray:
+def word_embeddings(categories: tuple[str, ...], path: Path | str | None) -> np.ndarray:
     """(C, word_dim) float32; a name of several words is the mean of its words' vectors.
 
     So are the published GloVe vectors of COCO's two-word names: twice "hot dog" less "dog" has
@@ -30,10 +30,10 @@ def word_vectors(categories: tuple[str, ...], path: Path | str | None) -> np.nda
     return np.stack([np.mean([found[w] for w in _words(name)], axis=0) for name in categories])
 
 
-def extract_words(path: Path, categories: tuple[str, ...], out: Path) -> int:
+def extract_embeddings(path: Path, categories: tuple[str, ...], out: Path) -> int:
     """Copy the lines of the words in the names of `categories` to `out`; returns how many.
 
-    `word_vectors` finds there what it would find in the large file at `path`.
+    `word_embeddings` finds there what it would find in the large file at `path`.
 
     Raises:
         UserError: the file is missing, malformed, or lacks a word.

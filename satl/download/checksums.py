@@ -32,9 +32,9 @@ class Fingerprint:
 
 
 def fingerprint(
-    path: Path, place: Callable[[int, int], object] = lambda count, total: None
+    path: Path, on_progress: Callable[[int, int], object] = lambda count, total: None
 ) -> Fingerprint:
-    """Read a file once; `place` is told how many bytes are read, of how many, and may raise."""
+    """Read a file once; `on_progress` is told the bytes read and their total, and may raise."""
     size = path.stat().st_size
     hashes = [hashlib.md5(usedforsecurity=False), hashlib.sha256()]
     # What `git hash-object` prints: the checksum by which a repository knows the file.
@@ -43,5 +43,5 @@ def fingerprint(
         while chunk := file.read(CHUNK):
             for state in hashes:
                 state.update(chunk)
-            place(file.tell(), size)
+            on_progress(file.tell(), size)
     return Fingerprint(size, *(state.hexdigest() for state in hashes))

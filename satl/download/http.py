@@ -1,7 +1,7 @@
-"""One address to one file: goes on after cuts, waits where it is asked to, notices changes.
+"""One address to one file: resumes after cuts, waits where it is asked to, notices changes.
 
 What has arrived lies in TARGET.part; TARGET.part.json says which file of which address it is the
-head of, so that another process goes on with it, and never with the head of something else.
+head of, so that another process resumes it, and never with the head of something else.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ TRANSIENT = (408, 425, 429)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a download waits, in seconds, and how often it tries again.
 
     Attributes:
@@ -44,7 +44,7 @@ class Patience:
     longest_wait: float = 120
 
 
-class GivenUp(Exception):
+class SourceUnavailable(Exception):
     """This address does not give the file; says why. Another may."""
 
 
@@ -52,7 +52,7 @@ class Stopped(Exception):
     """The user, or the failure of another download, has ended this one."""
 
 
-class _Cut(Exception):
+class RetryableError(Exception):
     """Worth another try, after `wait` seconds if the server said so."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -69,15 +69,15 @@ class Transfer:
         identified: whether a checksum will tell if the whole is the right file. Only then may
             the head from one address be completed from another.
         check_total: told the size of the whole file before it is fetched; may raise.
-        place: told how many bytes there are, and of how many (None: not known).
+        on_progress: told how many bytes there are, and of how many (None: not known).
     """
 
     target: Path
     identified: bool
-    patience: Patience = Patience()
+    retry: RetryPolicy = RetryPolicy()
     stop: threading.Event = field(default_factory=threading.Event)
     check_total: Callable[[int], object] = lambda total: None
-    place: Callable[[int, int | None], object] = lambda count, total: None
+    on_progress: Callable[[int, int | None], object] = lambda count, total: None
 
     @property
     def part(self) -> Path:
@@ -92,7 +92,7 @@ class Transfer:
         """Complete `self.part` from `url`.
 
         Raises:
-            GivenUp: the address does not have the file, or too many tries failed.
+            SourceUnavailable: the address does not have the file, or too many tries failed.
             Stopped: `self.stop` was set.
         """
         failures = 0
@@ -100,15 +100,15 @@ class Transfer:
             before = self._size()
             try:
                 return self._try(url)
-            except _Cut as cut:
+            except RetryableError as cut:
                 gained = self._size() - before
-                failures = 1 if gained >= self.patience.progress else failures + 1
-                if failures >= self.patience.attempts:
-                    raise GivenUp(f"{cut} ({failures} tries)") from cut
-                wait = self.patience.backoff * 2 ** (failures - 1)
-                wait = min(wait, self.patience.longest_wait) if cut.wait is None else cut.wait
-                if wait > self.patience.longest_wait:
-                    raise GivenUp(f"{cut}, and asks to wait for {wait:.0f} s") from cut
+                failures = 1 if gained >= self.retry.progress else failures + 1
+                if failures >= self.retry.attempts:
+                    raise SourceUnavailable(f"{cut} ({failures} tries)") from cut
+                wait = self.retry.backoff * 2 ** (failures - 1)
+                wait = min(wait, self.retry.longest_wait) if cut.wait is None else cut.wait
+                if wait > self.retry.longest_wait:
+                    raise SourceUnavailable(f"{cut}, and asks to wait for {wait:.0f} s") from cut
                 if self.stop.wait(wait):
                     raise Stopped from None
 
@@ -130,22 +130,22 @@ class Transfer:
         note = self._read_note()
         if start and note.get("total") == start:
             return
-        timeout = (self.patience.connect, self.patience.stall)
+        timeout = (self.retry.connect, self.retry.stall)
         try:
             with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
                 self._check_status(response, start)
                 self._receive(response, url, start)
         except requests.exceptions.SSLError as error:
-            raise GivenUp(f"no safe connection ({_reason(error)})") from error
+            raise SourceUnavailable(f"no safe connection ({_reason(error)})") from error
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise _Cut(_reason(error)) from error
+            raise RetryableError(_reason(error)) from error
         except urllib3.exceptions.HTTPError as error:  # in mid-body
-            raise _Cut(_reason(error)) from error
+            raise RetryableError(_reason(error)) from error
         except requests.RequestException as error:
-            raise GivenUp(_reason(error)) from error
+            raise SourceUnavailable(_reason(error)) from error
 
     def _resume(self, url: str) -> tuple[int, dict[str, str]]:
-        """Where to go on, and the headers that ask for the rest of the same file only."""
+        """Where to resume, and the headers that ask for the rest of the same file only."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "satl-bench"}
         start, note = self._size(), self._read_note()
         validator = note.get("validator") if note.get("url") == url else None
@@ -162,16 +162,16 @@ class Transfer:
             return
         if status == 416 and start:
             self.discard()
-            raise _Cut("it has fewer bytes than have arrived")
+            raise RetryableError("it has fewer bytes than have arrived")
         reason = f"HTTP {status} {response.reason or ''}".rstrip()
         if status in TRANSIENT or status >= 500:
-            raise _Cut(reason, _retry_after(response.headers.get("Retry-After")))
-        raise GivenUp(reason)
+            raise RetryableError(reason, _retry_after(response.headers.get("Retry-After")))
+        raise SourceUnavailable(reason)
 
     def _receive(self, response: requests.Response, url: str, start: int) -> None:
         total = _length(response.headers.get("Content-Length"))
         if response.status_code == 206:
-            total = self._check_range(response, start)
+            total = self._check_range(response, url, start)
         else:  # the whole file: it was asked for, or it has changed, or the server has no ranges
             start = 0
             self.discard()
@@ -180,18 +180,18 @@ class Transfer:
         if total is not None:
             self.check_total(total)
         arrived = start
-        self.place(arrived, total)
+        self.on_progress(arrived, total)
         with open(self.part, "ab") as file:
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 if self.stop.is_set():
                     raise Stopped
                 file.write(chunk)
                 arrived += len(chunk)
-                self.place(arrived, total)
+                self.on_progress(arrived, total)
         if total is not None and arrived < total:
-            raise _Cut(f"cut after {arrived} of {total} bytes")
+            raise RetryableError(f"cut after {arrived} of {total} bytes")
 
-    def _check_range(self, response: requests.Response, start: int) -> int | None:
+    def _check_range(self, response: requests.Response, url: str, start: int) -> int | None:
         """The size of the whole file; starts afresh where the server sent some other part."""
         found = re.fullmatch(
             r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
@@ -200,11 +200,14 @@ class Transfer:
         note = self._read_note()
         known = note.get("total")
         same = found and int(found[1]) == start and (None in (known, total) or known == total)
-        if note.get("url") == response.request.url:  # a server may not know If-Range
+        # A server may not know If-Range. After a redirect, response.request has another URL.
+        if note.get("url") == url:
             same = same and _validator(response.headers) in (None, note.get("validator"))
         if not same:
             self.discard()
-            raise _Cut("it has changed, or the server sent another part than was asked for")
+            raise RetryableError(
+                "it has changed, or the server sent another part than was asked for"
+            )
         return total if total is not None else known
 
     def _read_note(self) -> dict[str, Any]:

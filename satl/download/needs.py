@@ -44,7 +44,7 @@ def receipt(experiment: Experiment, name: str) -> Path:
     return Path(experiment.data_folder, "receipts", f"{name}.json")
 
 
-def is_own(experiment: Experiment, name: str) -> bool:
+def is_user_provided(experiment: Experiment, name: str) -> bool:
     """Whether the user, not a download, put there what source `name` provides."""
     return provided(experiment, name).exists() and not receipt(experiment, name).exists()
 
@@ -54,7 +54,7 @@ def source_of(experiment: Experiment, path: str) -> str | None:
     wanted = Path(os.path.abspath(path))
     for name in CATALOGUE:
         if wanted.is_relative_to(os.path.abspath(provided(experiment, name))):
-            return None if is_own(experiment, name) else name
+            return None if is_user_provided(experiment, name) else name
     return None
 
 

@@ -13,14 +13,14 @@ from tqdm import tqdm
 from satl.config.catalogue import Checks, Source
 from satl.core.errors import UserError
 from satl.download.checksums import Fingerprint, fingerprint
-from satl.download.http import GivenUp, Patience, Stopped, Transfer
+from satl.download.http import RetryPolicy, SourceUnavailable, Stopped, Transfer
 from satl.download.unpack import check_space
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Watch:
+class Progress:
     """Progress bars for the work on one file, and the place where it notices that it is to stop."""
 
     name: str
@@ -33,14 +33,14 @@ class Watch:
         with tqdm(desc=text, unit="B", unit_scale=True, disable=None) as bar:
             yield bar
 
-    def place(self, bar: tqdm, count: int, total: int | None) -> None:
+    def show(self, bar: tqdm, count: int, total: int | None) -> None:
         """Show that there are `count` of `total` bytes. Raises Stopped."""
-        self.go_on()
+        self.raise_if_stopped()
         bar.total = total
         bar.n = count  # a fresh start goes back
         bar.update(0)
 
-    def go_on(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raise Stopped if another thread has asked for it."""
         if self.stop.is_set():
             raise Stopped
@@ -56,29 +56,29 @@ class Obtained:
 
 
 @dataclass(frozen=True)
-class Seeker:
+class Fetcher:
     """Gets one file.
 
     Attributes:
         source: its addresses and what they say of it.
         checks: what it must be.
         archive: where it is to lie, or lies already.
-        patience, watch: how long to wait; what to tell.
+        retry, progress: how long to wait; what to tell.
     """
 
     source: Source
     checks: Checks
     archive: Path
-    patience: Patience
-    watch: Watch
+    retry: RetryPolicy
+    progress: Progress
 
     def obtain(self) -> Obtained:
         """The file, complete and verified. Raises UserError, Stopped or OSError."""
-        return self._local() if self.source.path else self._earlier() or self._download()
+        return self._local() if self.source.path else self._cached() or self._download()
 
-    def _fault(self, file: Path) -> tuple[Fingerprint, str | None]:
-        with self.watch.bar("checking") as bar:
-            found = fingerprint(file, lambda *place: self.watch.place(bar, *place))
+    def _verify(self, file: Path) -> tuple[Fingerprint, str | None]:
+        with self.progress.bar("checking") as bar:
+            found = fingerprint(file, lambda *counts: self.progress.show(bar, *counts))
         fault = found.mismatch(self.checks)
         if not fault and self.source.unpacked is not None and not zipfile.is_zipfile(file):
             fault = "it is no zip archive, or an incomplete one"
@@ -89,16 +89,16 @@ class Seeker:
         if not file.is_file():
             what = "is a folder, not the file itself" if file.is_dir() else "no such file"
             raise UserError(f"{key}: {file}: {what}")
-        found, fault = self._fault(file)
+        found, fault = self._verify(file)
         if fault:
-            raise UserError(f"{key}: {file} is not what was meant: {fault}")
+            raise UserError(f"{key}: {file} failed verification: {fault}")
         return Obtained(file, str(file), found)
 
-    def _earlier(self) -> Obtained | None:
+    def _cached(self) -> Obtained | None:
         """The archive, where it was kept or where its unpacking was interrupted."""
         if not self.archive.is_file():
             return None
-        found, fault = self._fault(self.archive)
+        found, fault = self._verify(self.archive)
         if not fault:
             return Obtained(self.archive, str(self.archive), found)
         LOG.warning("%s: %s; it is downloaded again", self.archive, fault)
@@ -111,36 +111,37 @@ class Seeker:
             LOG.info("%s: from %s", self.archive.name, url)
             try:
                 return Obtained(self.archive, url, self._from(url))
-            except GivenUp as reason:
+            except SourceUnavailable as reason:
                 LOG.warning("%s: %s", url, reason)
                 reasons.append(f"\n  {url}: {reason}")
         name = self.archive.name
         raise UserError(
-            f"{name}: no address gives it:{''.join(reasons)}\nTry again later, or fetch it by "
-            f"other means and say where it is, as `sources: {{{name}: {{path: FILE}}}}` in the "
-            "config; `urls:` in the place of `path:` names other addresses"
+            f"{name}: could not be downloaded from any URL:{''.join(reasons)}\n"
+            f"Try again later, or fetch it by other means and say where it is,"
+            f" as `sources: {{{name}: {{path: FILE}}}}` in the "
+            "config; `urls:` instead of `path:` names other addresses"
         )
 
     def _from(self, url: str) -> Fingerprint:
-        """Download from `url` and verify, twice at most. Raises GivenUp."""
-        with self.watch.bar("downloading") as bar:
+        """Download from `url` and verify, twice at most. Raises SourceUnavailable."""
+        with self.progress.bar("downloading") as bar:
             transfer = Transfer(
                 self.archive,
                 identified=self.checks.identify,
-                patience=self.patience,
-                stop=self.watch.stop,
+                retry=self.retry,
+                stop=self.progress.stop,
                 check_total=self._check_total,
-                place=lambda *place: self.watch.place(bar, *place),
+                on_progress=lambda *counts: self.progress.show(bar, *counts),
             )
             for _ in range(2):
                 transfer.fetch(url)
-                found, fault = self._fault(transfer.part)
+                found, fault = self._verify(transfer.part)
                 if not fault:
                     transfer.finish()
                     return found
                 LOG.warning("%s: %s", url, fault)
                 transfer.discard()
-        raise GivenUp(f"not what was meant, twice: {fault}")
+        raise SourceUnavailable(f"failed verification twice: {fault}")
 
     def arrived(self) -> int:
         """Bytes that need not be downloaded any more."""
@@ -150,6 +151,6 @@ class Seeker:
     def _check_total(self, total: int) -> None:
         wanted = self.checks.bytes
         if wanted not in (None, total):
-            raise GivenUp(f"it offers {total} bytes instead of {wanted}")
+            raise SourceUnavailable(f"it offers {total} bytes instead of {wanted}")
         more = total + (self.source.unpacked or 0) - self.arrived()
         check_space(self.archive.parent, more, self.archive.name)

@@ -24,31 +24,31 @@ from satl.config.catalogue import Checks
 from satl.core.errors import UserError
 from satl.core.files import write_json, writing
 from satl.download.checksums import Fingerprint
-from satl.download.http import Patience
-from satl.download.needs import is_own, provided, receipt, sources_of
-from satl.download.obtain import Obtained, Seeker, Watch
+from satl.download.http import RetryPolicy
+from satl.download.needs import is_user_provided, provided, receipt, sources_of
+from satl.download.obtain import Fetcher, Obtained, Progress
 from satl.download.unpack import Damaged, check_space, unpack
 
 LOG = logging.getLogger(__name__)
-PATIENCE = Patience()
+RETRY_POLICY = RetryPolicy()
 JOBS = 3
 
 
 def provide(
-    experiment: Experiment, names: list[str], patience: Patience = PATIENCE, jobs: int = JOBS
+    experiment: Experiment, names: list[str], retry: RetryPolicy = RETRY_POLICY, jobs: int = JOBS
 ) -> None:
     """Download, verify and unpack the sources `names`, `jobs` at a time; what is there stays.
 
     Raises:
         UserError: some cannot be had, verified or unpacked, or the disk has no room. The others
-            are complete then, and a repetition goes on with what has arrived of these.
+            are complete then, and a repetition resumes with what has arrived of these.
     """
     stop = threading.Event()
-    work = [_Job(experiment, name, patience, Watch(name, stop)) for name in names]
+    work = [_Job(experiment, name, retry, Progress(name, stop)) for name in names]
     missing = [job for job in work if not job.is_done()]
     if not missing:
         return
-    wanted = sum(max(0, job.source.space - job.seeker().arrived()) for job in missing)
+    wanted = sum(max(0, job.source.space - job.fetcher().arrived()) for job in missing)
     check_space(Path(experiment.data_folder), wanted, ", ".join(job.name for job in missing))
     errors = []
     with ThreadPoolExecutor(jobs) as pool:
@@ -70,8 +70,8 @@ def provide(
 class _Job:
     experiment: Experiment
     name: str
-    patience: Patience
-    watch: Watch
+    retry: RetryPolicy
+    progress: Progress
 
     @property
     def source(self):
@@ -85,14 +85,14 @@ class _Job:
     def receipt(self) -> Path:
         return receipt(self.experiment, self.name)
 
-    def seeker(self) -> Seeker:
+    def fetcher(self) -> Fetcher:
         archive = Path(self.experiment.data_folder, "downloads", self.name)
-        return Seeker(self.source, self._checks(), archive, self.patience, self.watch)
+        return Fetcher(self.source, self._checks(), archive, self.retry, self.progress)
 
     def is_done(self) -> bool:
         """Whether there is nothing to do. Raises UserError if the config asks for another file."""
-        if is_own(self.experiment, self.name):
-            LOG.info("%s: has no receipt, so it is yours and is used as it is", self.target)
+        if is_user_provided(self.experiment, self.name):
+            LOG.info("%s: was not downloaded by satl (no receipt); used unchanged", self.target)
             return True
         if not (self.target.exists() and self.receipt.exists()):
             return False
@@ -110,14 +110,14 @@ class _Job:
             if self.is_done():  # by the process that had the lock
                 return
             try:
-                obtained = self.seeker().obtain()
+                obtained = self.fetcher().obtain()
                 self._put(obtained)
             except OSError as error:
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT)
                 raise UserError(
                     f"{self.name}: cannot be written to {self.experiment.data_folder} "
                     f"({error.strerror or error}); {'free some space and ' if full else ''}run the "
-                    "same command again, and it goes on with what has arrived"
+                    "same command again, and it resumes with what has arrived"
                 ) from error
             self._record(obtained)
 
@@ -134,7 +134,7 @@ class _Job:
                 if not waits:
                     LOG.info("%s: waiting for another process that downloads it", self.name)
                 waits = True
-                self.watch.go_on()
+                self.progress.raise_if_stopped()
         try:
             yield
         finally:
@@ -174,8 +174,8 @@ class _Job:
 
     def _unpack(self, file: Path, is_local: bool) -> None:
         try:
-            with self.watch.bar("unpacking") as bar:
-                unpack(file, self.target, lambda *place: self.watch.place(bar, *place))
+            with self.progress.bar("unpacking") as bar:
+                unpack(file, self.target, lambda *counts: self.progress.show(bar, *counts))
         except Damaged as error:
             if is_local:
                 raise

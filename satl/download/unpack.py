@@ -41,7 +41,7 @@ def in_words(count: int) -> str:
 def unpack(
     archive: Path,
     target: Path,
-    place: Callable[[int, int], object] = lambda count, total: None,
+    on_progress: Callable[[int, int], object] = lambda count, total: None,
 ) -> None:
     """Extract the file or folder `target.name` of a zip archive to `target`, which is new.
 
@@ -51,7 +51,7 @@ def unpack(
     Args:
         archive: the zip file.
         target: what to write; its name is that of a file or folder at the archive's root.
-        place: told how many bytes are unpacked, of how many; may raise to stop.
+        on_progress: told how many bytes are unpacked, of how many; may raise to stop.
 
     Raises:
         UserError: the archive is damaged or incomplete, holds a member that would lie elsewhere
@@ -76,7 +76,7 @@ def unpack(
             for member in wanted:
                 opened.extract(member, temporary)
                 count += member.file_size
-                place(count, total)
+                on_progress(count, total)
         os.replace(temporary / target.name, target)
     except FileNotFoundError as error:
         raise UserError(f"{archive}: no such archive") from error

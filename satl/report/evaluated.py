@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from satl.config import SPEED_ONLY, Experiment
+from satl.config import Experiment
 from satl.core.errors import UserError
+from satl.runs.fingerprint import Fingerprint, asked_settings, differences
 from satl.runs.folder import RunFolder, RunKey, run_keys
-
-# Two runs that differ in these alone belong to the same experiment; the latter two change no
-# more than the rounding.
-MAY_DIFFER = {f"training.{key}" for key in (*SPEED_ONLY, "threads", "eval_batch_size")}
 
 
 @dataclass(frozen=True)
@@ -45,51 +42,17 @@ def commits(runs: list[Run]) -> str:
     return ", ".join(sorted(re.sub("^([0-9a-f]{10})[0-9a-f]{30}", r"\1", name) for name in found))
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys: {'a': {'b': 1}} -> {'a.b': 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _read(experiment: Experiment, key: RunKey, folder: RunFolder) -> Run:
-    config = folder.config()
-    _check_belongs(experiment, key, folder.path, config)
-    return Run(key, folder, config, folder.run(), folder.metrics())
+    record = folder.run()
+    _check_belongs(experiment, key, folder.path, record.get("fingerprint", {}))
+    return Run(key, folder, folder.config(), record, folder.metrics())
 
 
-def _check_belongs(experiment: Experiment, key: RunKey, path: Path, config: Any) -> None:
+def _check_belongs(experiment: Experiment, key: RunKey, path: Path, recorded: Fingerprint) -> None:
     """Raise UserError where the run was made with other settings than `experiment` asks for."""
-    entry = experiment.methods[key.method]
-    expected = flatten({
-        "dataset": key.dataset,
-        "method": key.method,
-        "method_class": entry.method,
-        "known_ratio": key.known_ratio,
-        "seed": key.seed,
-        "options": entry.options,
-        "training": experiment.training.model_dump(mode="json"),
-        "model": experiment.model.model_dump(mode="json"),
-    })  # fmt: skip
-    found = flatten(config)
-    for name, value in expected.items():
-        if name not in MAY_DIFFER and not _same(value, found.get(name)):
-            raise UserError(
-                f"{path}: a results folder of another config: {name} is {found.get(name)!r} "
-                f"there and {value!r} in this experiment. Remove the folder, or give this "
-                f"experiment another `name`."
-            )
-
-
-def _same(expected: Any, found: Any) -> bool:
-    """Equal, also where YAML read a number such as 1e-5 as text."""
-    if isinstance(expected, str) and isinstance(found, float):
-        try:
-            return float(expected) == found
-        except ValueError:
-            return False
-    return expected == found
+    different = differences(recorded, asked_settings(experiment, key))
+    if different:
+        raise UserError(
+            f"{path}: made with other settings than this experiment's: {different[0]}. Run the "
+            "workflow to make it again, or give this experiment another `name`."
+        )

@@ -17,6 +17,7 @@ from satl.report.plot_scores import positive_counts, score_figure
 from satl.report.plot_thresholds import threshold_figure
 from satl.report.style import Looks, house_style, looks_of, lowest_middle_highest, save
 from satl.report.summary import summary_of
+from satl.runs.fingerprint import name_of
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ def _entry(plot: Plot, path: Path) -> dict:
     sources = [
         {
             "folder": run.key.folder(Path()).as_posix(),
-            "config_hash": run.record["config_hash"],
+            "fingerprint": name_of(run.record["fingerprint"]),
         }
         for run in plot.runs
     ]

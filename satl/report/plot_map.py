@@ -56,7 +56,7 @@ def _name_lines(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     ends = rows.groupby(["method", "percent"])["mAP"].mean().reset_index("percent")
     ends = ends.groupby("method").last().sort_values("mAP", kind="stable")
     low, high = axes.get_ylim()
-    room = axes.figure.get_figheight() - 0.7
+    room = _height(axes) - 0.7
     heights = spread(((ends["mAP"] - low) / (high - low)).to_numpy(), 0.15 / room)
     beside = _beside(axes)
     start, stop, name = KEY
@@ -78,10 +78,17 @@ def _name_lines(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
         )  # fmt: skip
 
 
+def _height(axes: Axes) -> float:
+    """Of the whole figure, in inches."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # `axes` were made by one
+    return float(figure.get_figheight())
+
+
 def _beside(axes: Axes) -> Transform:
     """Points right of the axes, and fractions of their height."""
     points = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans
-    across = points + ScaledTranslation(1, 0, axes.transAxes)
+    across = points + ScaledTranslation(1, 0, axes.transAxes)  # type: ignore[arg-type]  # works
     return blended_transform_factory(across, axes.transAxes)
 
 

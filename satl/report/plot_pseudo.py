@@ -1,5 +1,7 @@
 """Figure: how true the pseudo-labels are and how many there are, over the epochs."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -64,7 +66,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, measure: str, looks: Looks) -> None:
 
 def _draw_nominal(panels: np.ndarray, aims: list[float]) -> Line2D:
     """A dotted line at each precision aimed at, per cent; returns the legend's entry."""
-    look = {"color": INK, "lw": 1, "ls": ":"}
+    look: dict[str, Any] = {"color": INK, "lw": 1, "ls": ":"}
     for axes in panels:
         for aim in aims:
             axes.axhline(aim, **look)

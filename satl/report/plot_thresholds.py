@@ -65,7 +65,7 @@ def _categories(without: int, total: int) -> str:
 
 def _limits(values: pd.Series) -> tuple[float, float]:
     """Room for all but the outermost fiftieth: thresholds of the first epochs can be far out."""
-    low, high = values.quantile(0.02), values.quantile(0.98)
+    low, high = float(values.quantile(0.02)), float(values.quantile(0.98))
     margin = 0.12 * (high - low) + 1e-3
     return low - margin, high + margin
 

@@ -1,7 +1,7 @@
 """A `Table` as Markdown, LaTeX, CSV and HTML: one short function a format, no logic."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -130,8 +130,8 @@ def _mark(text: str, cell: Cell, best: str, second: str) -> str:
     return {1: best, 2: second}.get(cell.place, "{}").format(text)
 
 
-def _escape(text: str, special: dict[str, str]) -> str:
-    return text.translate(str.maketrans(special))
+def _escape(text: str, special: Mapping[str, str]) -> str:
+    return text.translate({ord(sign): written for sign, written in special.items()})
 
 
 def _pipes(cells: list[str]) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from satl.core.files import writing
@@ -34,7 +35,7 @@ METADATA = {
     "png": {"Software": "satl-bench"},
     "pdf": {"Creator": "satl-bench", "Producer": "satl-bench", "CreationDate": None},
 }
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 7.5,
     "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "font.family": "DejaVu Sans",
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
@@ -46,14 +47,14 @@ _SETTINGS = {
     "text.parse_math": False, "pdf.fonttype": 42, "svg.hashsalt": "satl-bench",
 }  # fmt: skip
 
-_FOOTER = {"fontsize": 5, "color": "#a3abb5"}
+_FOOTER: dict[str, Any] = {"fontsize": 5, "color": "#a3abb5"}
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
     """The settings under which figures are drawn and saved."""
     with mpl.rc_context(), sns.axes_style("whitegrid"):
-        mpl.rcParams.update(_SETTINGS)
+        mpl.rcParams.update(cast(Any, _SETTINGS))  # its keys are typed as literals
         yield
 
 
@@ -121,6 +122,7 @@ def save(figure: Figure, stem: Path, footer: str) -> list[Path]:
     figure.text(0.995, 0.02 / figure.get_figheight(), footer, ha="right", va="bottom", **_FOOTER)
     figure.set_dpi(DPI)
     layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)  # all figures here are made with it
     layout.set(rect=(0, strip, 1, 1 - strip))
     # Laid out once for both files; left in place, it would be done again for each of them.
     layout.execute(figure)

@@ -7,8 +7,9 @@ import pandas as pd
 
 from satl.config import Experiment, ratio_name
 from satl.core.files import write_text
+from satl.metrics import METRIC_COLUMNS
 from satl.report.evaluated import Run, evaluated_runs
-from satl.runs.folder import METRIC_COLUMNS, SELECTIONS
+from satl.runs.folder import SELECTIONS
 
 SUMMARY_COLUMNS = ("dataset", "method", "known_ratio", "seed", "selection", *METRIC_COLUMNS)
 

@@ -25,16 +25,11 @@ from satl.core.files import existing, read_arrays, read_yaml
 from satl.runs.layout import EVALUATION_FILES, TRAIN_FILES, RunKey, run_keys
 
 __all__ = [
-    "EVALUATION_FILES", "METRIC_COLUMNS", "SELECTIONS", "THRESHOLD_COLUMNS", "TRAIN_FILES",
+    "EVALUATION_FILES", "SELECTIONS", "THRESHOLD_COLUMNS", "TRAIN_FILES",
     "RunFolder", "RunKey", "run_keys",
 ]  # fmt: skip
 
 SELECTIONS = ("last", "best_on_test")
-METRIC_COLUMNS = (
-    "mAP", "mAP_voc2012",
-    "OP", "OR", "OF1", "CP", "CR", "CF1",
-    "OP3", "OR3", "OF13", "CP3", "CR3", "CF13",
-)  # fmt: skip
 THRESHOLD_COLUMNS = (
     "epoch", "category", "tau_pos", "tau_neg",
     "mu_pos", "sigma_pos", "n_pos", "mu_neg", "sigma_neg", "n_neg",

@@ -22,13 +22,14 @@ class RunKey:
     known_ratio: float
     seed: int
 
+    def within(self, folder: Path) -> Path:
+        """DATASET/METHOD/known-RATIO/seed-SEED below `folder`."""
+        ratio = f"known-{ratio_name(self.known_ratio)}"
+        return Path(folder, self.dataset, self.method, ratio, f"seed-{self.seed}")
+
     def folder(self, experiment: Path) -> Path:
         """Where this run lies in the results folder of its experiment."""
-        return (
-            Path(experiment, "runs", self.dataset, self.method)
-            / f"known-{ratio_name(self.known_ratio)}"
-            / f"seed-{self.seed}"
-        )
+        return self.within(Path(experiment, "runs"))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from satl.runs.codehash import ROOT
+from satl.runs.source import ROOT
 
 if TYPE_CHECKING:
     import torch

@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from satl.config import Experiment, ratio_name
 from satl.core.errors import UserError
-from satl.report.evaluated import Run, evaluated_runs, flatten
-from satl.runs.folder import METRIC_COLUMNS, SELECTIONS
+from satl.report.evaluated import Run, evaluated_runs
+from satl.runs.fingerprint import flatten, name_of
+from satl.runs.folder import SELECTIONS
 
 # Read while mlflow is imported: no usage reports, no handlers on the root logger, no bars.
 os.environ.update(
@@ -43,7 +44,8 @@ from mlflow.exceptions import MlflowException
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
 
-FINGERPRINT = "satl.fingerprint"
+# Of what is logged, so that an unchanged run is not logged again.
+CONTENT = "satl.content"
 RUN_FILES = ("config.yaml", "metrics.jsonl", "metrics.json", "thresholds.parquet", "run.json")
 RUN_ARTIFACTS = ("config.yaml", "thresholds.parquet", "metrics.json")
 SQLITE = "sqlite:///"
@@ -55,7 +57,7 @@ class Entry:
     """One MLflow run to be: `artifacts` pairs each file with the folder it goes to."""
 
     name: str
-    fingerprint: str
+    content: str
     artifacts: list[tuple[Path, str | None]]
     tags: dict[str, str]
     params: dict[str, str] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Entry:
     finished: int | None = None
 
 
-def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str, int]:
+def track(experiment: Experiment, results: Path, uri: str | None = None) -> dict[str, int]:
     """Log every evaluated run, and a run `report` with tables and figures, a data set.
 
     What is there already and unchanged stays as it is; a run whose folder has changed, or that
@@ -73,8 +75,9 @@ def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str,
     Args:
         experiment: the experiment.
         results: its folder, results/NAME.
-        tracking_uri: an MLflow store. With sqlite:///PATH, artifacts go to `mlartifacts` beside
-            the database, and processes wait for each other.
+        uri: an MLflow store; by default mlflow.db beside the experiment's folder, in SQLite.
+            With sqlite:///PATH, artifacts go to `mlartifacts` beside the database, and processes
+            wait for each other.
 
     Returns:
         How many MLflow runs were "added", "unchanged" and "replaced".
@@ -82,6 +85,7 @@ def track(experiment: Experiment, results: Path, tracking_uri: str) -> dict[str,
     Raises:
         UserError: the store cannot be opened, or a run folder is of another config or damaged.
     """
+    tracking_uri = uri or f"{SQLITE}{Path(results).parent / 'mlflow.db'}"
     runs = evaluated_runs(experiment, results)
     if not runs:
         raise UserError(f"{results}: no evaluated run to track; train and evaluate one first")
@@ -162,7 +166,7 @@ def _bring_up_to_date(
     current = [
         run
         for run in found
-        if run.info.status == "FINISHED" and run.data.tags.get(FINGERPRINT) == entry.fingerprint
+        if run.info.status == "FINISHED" and run.data.tags.get(CONTENT) == entry.content
     ][:1]
     for run in found:
         if run not in current:
@@ -175,7 +179,7 @@ def _bring_up_to_date(
 
 def _log(client: MlflowClient, where: str, entry: Entry) -> None:
     """Log one run; it counts as RUNNING until the last line, and so as unfinished before."""
-    tags = entry.tags | {FINGERPRINT: entry.fingerprint}
+    tags = entry.tags | {CONTENT: entry.content}
     run = client.create_run(where, start_time=entry.started, tags=tags, run_name=entry.name)
     run_id = run.info.run_id
     params = [Param(name, value) for name, value in entry.params.items()]
@@ -193,7 +197,7 @@ def _run_entry(run: Run) -> Entry:
     params = flatten({name: run.config[name] for name in ("options", "training", "model")})
     return Entry(
         name=f"{key.method} known-{ratio_name(key.known_ratio)} seed-{key.seed}",
-        fingerprint=_fingerprint([folder / name for name in RUN_FILES]),
+        content=_content([folder / name for name in RUN_FILES]),
         artifacts=[(folder / name, None) for name in RUN_ARTIFACTS],
         tags={
             "dataset": key.dataset,
@@ -201,7 +205,7 @@ def _run_entry(run: Run) -> Entry:
             "known_ratio": ratio_name(key.known_ratio),
             "seed": str(key.seed),
             "commit": str(run.record["commit"]),
-            "config_hash": run.record["config_hash"],
+            "fingerprint": name_of(run.record["fingerprint"]),
             "run_folder": str(folder),
         },
         params={name: str(value) for name, value in params.items()},
@@ -224,7 +228,7 @@ def _final_metrics(run: Run) -> Iterator[Metric]:
     for selection in SELECTIONS:
         chosen = run.metrics["selections"][selection]
         suffix = "" if selection == "last" else f"_{selection}"
-        values = {f"{name}{suffix}": chosen[name] for name in METRIC_COLUMNS}
+        values = {f"{name}{suffix}": v for name, v in chosen.items() if name != "epoch"}
         yield from _metrics(run, values, chosen["epoch"])
 
 
@@ -243,15 +247,18 @@ def _report_entry(experiment: Experiment, dataset: str, results: Path) -> list[E
     index = results / "figures" / "index.json"
     figures = json.loads(index.read_text(encoding="utf-8"))["figures"] if index.is_file() else []
     paths = [index.with_name(f["file"]) for f in figures if f["dataset"] == dataset]
-    artifacts = [*((path, "tables") for path in tables), *((path, "figures") for path in paths)]
+    artifacts: list[tuple[Path, str | None]] = [
+        *((path, "tables") for path in tables),
+        *((path, "figures") for path in paths),
+    ]
     if not artifacts:
         return []
-    fingerprint = _fingerprint([path for path, _ in artifacts])
+    content = _content([path for path, _ in artifacts])
     tags = {"dataset": dataset, "run_folder": str(results)}
-    return [Entry("report", fingerprint, artifacts, tags)]
+    return [Entry("report", content, artifacts, tags)]
 
 
-def _fingerprint(paths: list[Path]) -> str:
+def _content(paths: list[Path]) -> str:
     """A digest of names and contents."""
     total = hashlib.sha256()
     for path in paths:

@@ -1,6 +1,5 @@
 """The checkpoint of a run: a folder whose name identifies config and code."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,3 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         return torch.load(self.path, map_location=device, weights_only=True)
-
-    def discard(self) -> None:
-        """Remove the folder, once the run folder is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)

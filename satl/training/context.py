@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from satl.config import SPEED_ONLY, Model, Training
-from satl.core.files import digest, existing
-from satl.data.embeddings import word_vectors
+from satl.config import Model, Training
+from satl.core.registry import method_class
+from satl.data.embeddings import word_embeddings
 from satl.data.table import LabelTable
-from satl.runs.codehash import training_code
+from satl.models.backbone import load_weights
+from satl.runs.fingerprint import Fingerprint, library_versions, settings, training_code
+from satl.runs.layout import RunKey
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ class RunSpec:
     folder: Path
 
     @property
+    def key(self) -> RunKey:
+        """What tells this run from the others of its experiment."""
+        info = self.observed.info
+        return RunKey(self.dataset, self.variant, info["known_ratio"], info["seed"])
+
+    @property
     def title(self) -> str:
         """What messages call this run."""
         ratio = self.observed.info.get("known_ratio")
@@ -47,15 +56,15 @@ class Shared:
     """What the runs of one training job have in common.
 
     `test` is read for its images alone; `weights` is the file of the backbone's weights, `words`
-    that of the word vectors (None: as the config says); the pixel files hold the decoded images
-    where `training.image_cache` is disk.
+    that of the word vectors (None: as the config says); `store` keeps trainings (satl.runs.store);
+    the pixel files hold the decoded images where `training.image_cache` is disk.
     """
 
     model: Model
     training: Training
     test: LabelTable
     weights: Path
-    checkpoints: Path
+    store: Path
     device: torch.device
     words: Path | None = None
     train_pixels: Path | None = None
@@ -64,12 +73,21 @@ class Shared:
     def word_vectors(self, categories: tuple[str, ...]) -> np.ndarray:
         """(C, word_dim) of the categories' names."""
         path = str(self.words) if self.words else self.model.word_vectors
-        return word_vectors(categories, path)
+        return word_embeddings(categories, path)
+
+    @cached_property
+    def backbone_weights(self) -> dict[str, Tensor]:
+        """What training starts from. Raises UserError where the file is something else."""
+        return load_weights(self.weights)
 
     @cached_property
     def weights_digest(self) -> str:
-        """Of the file of the backbone's weights."""
-        return hashlib.sha256(existing(self.weights, "weights file").read_bytes()).hexdigest()
+        """Of the backbone's weights, whatever file they lie in."""
+        total = hashlib.sha256()
+        for name, value in sorted(self.backbone_weights.items()):
+            total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            total.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+        return total.hexdigest()
 
 
 def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[str, Any]:
@@ -94,25 +112,26 @@ def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[st
     }
 
 
-def what_counts(config: dict[str, Any]) -> dict[str, Any]:
-    """A run's config without the settings that change nothing but its speed."""
-    training = {k: v for k, v in config.get("training", {}).items() if k not in SPEED_ONLY}
-    return {**config, "training": training}
+def run_fingerprint(run: RunSpec, shared: Shared, options: dict[str, Any]) -> Fingerprint:
+    """All that can change a number of this run (satl.runs.fingerprint).
 
-
-def run_identity(run: RunSpec, shared: Shared, config: dict[str, Any]) -> str:
-    """A name for all that can change a number of this run: its config, code and input files.
-
-    Checkpoints and finished runs are used again only under the same name.
+    Args:
+        run, shared: what is to be trained.
+        options: of the method, defaults filled in.
     """
     words = shared.word_vectors(run.observed.categories)
-    return digest(
-        [
-            what_counts(config),
-            training_code(run.method),
-            run.observed.folder,
-            shared.test.folder,
-            shared.weights_digest,
-            hashlib.sha256(words.tobytes()).hexdigest(),
-        ]
-    )
+    key, module = run.key, method_class(run.method).__module__
+    code = training_code(module)
+    return {
+        **settings(
+            code, run.method, options, shared.model, shared.training, key.known_ratio, key.seed
+        ),
+        "inputs": {
+            "labels": run.observed.digest(),
+            "test_images": shared.test.without_labels().digest(),
+            "weights": shared.weights_digest,
+            "word_embeddings": hashlib.sha256(words.tobytes()).hexdigest(),
+        },
+        "device": shared.device.type,
+        "versions": library_versions(),
+    }

@@ -11,14 +11,18 @@ from tqdm import tqdm
 
 from satl.config import read_options
 from satl.core.errors import UserError
+from satl.core.files import link_files
 from satl.core.registry import method_class
 from satl.core.seeds import derive_seed
 from satl.data.table import check_same_categories
 from satl.methods.base import Context
-from satl.models.backbone import Backbone, build_backbone, load_weights
-from satl.training.context import RunSpec, Shared, run_config, run_identity
+from satl.models.backbone import Backbone, build_backbone
+from satl.runs.fingerprint import Fingerprint
+from satl.runs.layout import TRAIN_FILES
+from satl.runs.store import Entry, Store
+from satl.training.context import RunSpec, Shared, run_config, run_fingerprint
 from satl.training.precision import compiler_errors, prepare_torch
-from satl.training.recording import check_ownership, take_over, write_run_folder
+from satl.training.recording import check_free, write_run_folder
 from satl.training.run import TrainingRun
 from satl.training.stopping import stop_requests
 from satl.training.trainer import Trainer, epoch_order
@@ -40,87 +44,105 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job:
     """A run with what it resolves to."""
 
     spec: RunSpec
     options: Any
     config: dict[str, Any]
-    identity: str
+    fingerprint: Fingerprint
+    entry: Entry
 
 
-def train(shared: Shared, specs: Sequence[RunSpec], finished: Path | None = None) -> None:
-    """Train all runs and write their folders; resumes from checkpoints where there are any.
+def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
+    """Train all runs and link their folders; resumes from checkpoints where there are any.
+
+    A run that the store holds with the same fingerprint is not trained again.
 
     The runs must have the same training images and seed. On the CPU the result is the same bit
     for bit, whether runs are trained alone or together, in one go or resumed.
 
     Args:
         shared: what the runs have in common.
-        specs: the runs to be trained.
-        finished: a folder of runs (results/NAME/runs). One found there that is the same in
-            config, code and inputs is taken over instead of trained again.
+        runs: to be trained.
 
     Raises:
-        UserError: train and test categories differ; bad options; a folder holds a run of
-            another config; an image cannot be read; a run diverged or cannot be written; the
-            GPU's memory is too small.
-        Stopped: after SIGTERM or Ctrl-C; the same call resumes.
+        UserError: train and test categories differ; bad options; a folder holds another run;
+            an image cannot be read; a run diverged or cannot be written; the GPU's memory is
+            too small.
+        Stopped: after SIGTERM or Ctrl-C; the same call resumes from there.
     """
-    seed = _common_seed(specs)
-    for spec in specs:
-        check_same_categories(spec.observed, shared.test)
+    seed = _common_seed(runs)
+    for run in runs:
+        check_same_categories(run.observed, shared.test)
     prepare_torch(shared.training, shared.device)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    jobs = [_resolve(spec, shared) for spec in specs]
-    jobs = [job for job in jobs if not take_over(job.spec, job.identity, finished)]
-    if not jobs:
-        return
+    jobs = [_resolve(run, shared) for run in runs]
+    failures = _train_unfinished(jobs, shared, seed, started)
+    for job in jobs:
+        if job.entry.is_finished():
+            link_files(job.entry.folder, job.spec.folder, TRAIN_FILES)
+    if failures:
+        raise UserError("\n".join(map(str, failures)))
+
+
+def _train_unfinished(
+    jobs: Sequence[_Job], shared: Shared, seed: int, started: str
+) -> list[UserError]:
+    """Train what the store does not hold finished; returns why runs dropped out, if any did."""
+    waiting = [job for job in jobs if not job.entry.is_finished()]
+    for job in jobs:
+        if job not in waiting:
+            print(f"{job.spec.title}: reusing the finished run in {job.entry.folder}")
+    if not waiting:
+        return []
     with stop_requests() as stop:
-        backbone = build_backbone(shared.model.backbone, load_weights(shared.weights))
-        runs = [_resumed(_build(job, shared, backbone, seed)) for job in jobs]
-        trainer = Trainer(shared, backbone, runs, jobs[0].spec.observed, seed)
+        backbone = build_backbone(shared.model.backbone, shared.backbone_weights)
+        runs = [
+            _resumed(build_run(job.spec, job.options, shared, backbone, seed, job.entry.checkpoint))
+            for job in waiting
+        ]
+        trainer = Trainer(shared, backbone, runs, waiting[0].spec.observed, seed)
         with compiler_errors(shared.training):
             trainer.run(stop)
-        for job, run in zip(jobs, runs, strict=True):
+        for job, run in zip(waiting, runs, strict=True):
             if run in trainer.runs:
                 try:
-                    write_run_folder(job.spec, shared, run, job.config, job.identity, started)
+                    _record(job, run, shared, started)
                 except UserError as error:
+                    # Its checkpoint stays: the same call writes the folder again.
                     trainer.failures.append(error)
-    if trainer.failures:
-        # All checkpoints stay: the finished runs need not be trained again.
-        raise UserError("\n".join(map(str, trainer.failures)))
+    return trainer.failures
+
+
+def _record(job: _Job, run: TrainingRun, shared: Shared, started: str) -> None:
+    write_run_folder(job.entry.folder, job.spec, shared, run, job.config, job.fingerprint, started)
+    job.entry.close()
+
+
+def _common_seed(runs: Sequence[RunSpec]) -> int:
     for run in runs:
-        run.checkpoint.discard()
-
-
-def _common_seed(specs: Sequence[RunSpec]) -> int:
-    for spec in specs:
-        if "mask_sha256" not in spec.observed.info:
+        if "mask_sha256" not in run.observed.info:
             raise UserError(
-                f"the labels given for {spec.variant} are no partial-label split; "
+                f"the labels given for {run.variant} are no partial-label split; "
                 "make one with `satl split`"
             )
-    seeds = {spec.observed.info["seed"] for spec in specs}
-    images = {(spec.observed.folder, spec.observed.file_names) for spec in specs}
+    seeds = {run.observed.info["seed"] for run in runs}
+    images = {(run.observed.folder, run.observed.file_names) for run in runs}
     if len(seeds) != 1 or len(images) != 1:
         raise UserError("runs trained together must have the same images and the same seed")
     return seeds.pop()
 
 
-def _resolve(spec: RunSpec, shared: Shared) -> _Job:
-    schema = method_class(spec.method).Options
-    options = read_options(schema, spec.options, f"methods.{spec.variant}")
-    config = run_config(spec, shared, options.model_dump(mode="json"))
-    check_ownership(spec.folder, config)
-    return _Job(spec, options, config, run_identity(spec, shared, config))
-
-
-def _build(job: _Job, shared: Shared, backbone: Backbone, seed: int) -> TrainingRun:
-    folder = shared.checkpoints / job.identity
-    return build_run(job.spec, job.options, shared, backbone, seed, folder)
+def _resolve(run: RunSpec, shared: Shared) -> _Job:
+    schema = method_class(run.method).Options
+    options = read_options(schema, run.options, f"methods.{run.variant}")
+    plain = options.model_dump(mode="json")
+    fingerprint = run_fingerprint(run, shared, plain)
+    check_free(run.folder, fingerprint)
+    entry = Store(shared.store).entry(run.key, fingerprint)
+    return _Job(run, options, run_config(run, shared, plain), fingerprint, entry)
 
 
 def build_run(

@@ -3,14 +3,15 @@
 Snakemake counts GPUs but gives local jobs no GPU ids, so the jobs agree among themselves: a device
 has `runs_per_device` slots, a slot is a locked file, and the kernel unlocks it when the process
 that holds it ends, in whatever way. Locks on network file systems are unreliable, and a device
-belongs to one machine anyway: the files lie in that machine's temporary folder, one folder a user.
-Users do not see each other's leases; and all of a user's experiments must name the devices in the
-same way (numbers or UUIDs) where they set CUDA_VISIBLE_DEVICES.
+belongs to one machine anyway: the files lie in that machine's temporary folder, one folder per
+user. Users do not see each other's leases; and all of a user's experiments must name the devices
+in the same way (numbers or UUIDs) where they set CUDA_VISIBLE_DEVICES.
 """
 
 import contextlib
 import logging
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -109,8 +110,12 @@ class _Locks:
         self.slots = slots
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.stat()
         except OSError as error:
             raise self._unusable(error) from error
+        # In a shared temporary folder, somebody else could have made it first.
+        if status.st_uid != os.getuid() or status.st_mode & stat.S_IWOTH:
+            raise self._unusable(OSError("it belongs to, or can be written by, other users"))
 
     def wait(self, lease: ExitStack, poll_seconds: float) -> int:
         """Index of the device taken; `lease` holds its slot until it is closed."""
@@ -118,7 +123,8 @@ class _Locks:
         while (index := self._take(lease)) is None:
             if not waiting:
                 LOG.info(
-                    "waiting for a GPU: all slots are taken (%d a device, devices %s; locks in %s)",
+                    "waiting for a GPU: all slots are taken "
+                    "(%d per device, devices %s; locks in %s)",
                     self.slots,
                     ", ".join(self.devices),
                     self.folder,

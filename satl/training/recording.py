@@ -9,50 +9,36 @@ import numpy as np
 import pandas as pd
 
 from satl.core.errors import UserError
-from satl.core.files import (
-    digest,
-    link_files,
-    read_yaml,
-    write_arrays,
-    write_json,
-    write_text,
-    write_yaml,
-    writing,
-)
+from satl.core.files import write_arrays, write_json, write_text, write_yaml, writing
 from satl.runs import provenance
-from satl.runs.codehash import training_code
-from satl.runs.folder import TRAIN_FILES, RunFolder, RunKey
-from satl.training.context import RunSpec, Shared, what_counts
+from satl.runs.fingerprint import Fingerprint, differences, recorded_fingerprint
+from satl.training.context import RunSpec, Shared
 from satl.training.run import TrainingRun
 
 
-def check_ownership(folder: Path, config: dict[str, Any]) -> None:
-    """Raises UserError where `folder` holds a run of another configuration than `config`."""
-    path = folder / "config.yaml"
+def check_free(folder: Path, fingerprint: Fingerprint) -> None:
+    """Raises UserError where `folder` holds another run than that of `fingerprint`."""
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder for the run with --out")
-    if not path.is_file():
-        return
-    config, found = what_counts(config), what_counts(read_yaml(path))
-    differing = [k for k in (*config, *found) if config.get(k) != found.get(k)]
-    if differing:
-        key = differing[0]
+        raise UserError(f"{folder} is a file; name a folder for the run with --run")
+    recorded = recorded_fingerprint(folder)
+    different = differences(recorded, fingerprint) if recorded else []
+    if different:
         raise UserError(
-            f"{folder} holds a run of another config ({key}: {found.get(key)!r} there, "
-            f"{config.get(key)!r} here); remove it, or choose another --out"
+            f"{folder} holds another run ({different[0]}); remove it, or name another folder"
         )
 
 
 def write_run_folder(
+    folder: Path,
     spec: RunSpec,
     shared: Shared,
     run: TrainingRun,
     config: dict[str, Any],
-    identity: str,
+    fingerprint: Fingerprint,
     started: str,
 ) -> None:
-    """Write the files of a finished run (satl.runs.folder); run.json comes last."""
-    folder, epochs = spec.folder, run.history.arrays()
+    """Write the files of a finished run (satl.runs.folder) to `folder`; run.json comes last."""
+    epochs = run.history.arrays()
     write_yaml(folder / "config.yaml", config)
     lines = [json.dumps(line) for line in run.history.metrics]
     write_text(folder / "metrics.jsonl", "\n".join(lines) + "\n")
@@ -79,9 +65,7 @@ def write_run_folder(
             "versions": provenance.versions(),
             **provenance.device_facts(shared.device),
             **_times(spec, shared, run),
-            "config_hash": digest(config),
-            "identity": identity,
-            "code_hash": training_code(spec.method),
+            "fingerprint": fingerprint,
             "started": started,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
@@ -102,25 +86,3 @@ def _times(spec: RunSpec, shared: Shared, run: TrainingRun) -> dict[str, float]:
         "runs_in_job": max(line["runs_in_job"] for line in lines),
         "images_per_second": round(images / (seconds - test_seconds), 1),
     }
-
-
-def take_over(run: RunSpec, identity: str, finished: Path | None) -> bool:
-    """Whether `finished` has this very run; if so, its training files become the run folder.
-
-    Args:
-        run: wanted.
-        identity: from `satl.training.context.run_identity`.
-        finished: a folder of runs, results/NAME/runs, or none.
-    """
-    if finished is None:
-        return False
-    info = run.observed.info
-    key = RunKey(run.dataset, run.variant, info["known_ratio"], info["seed"])
-    found = key.folder(finished.parent)
-    if not all((found / name).is_file() for name in TRAIN_FILES):
-        return False
-    if RunFolder(found).run().get("identity") != identity:
-        return False
-    link_files(found, run.folder, TRAIN_FILES)
-    print(f"{run.title}: taken over from {found}, where it has been trained before")
-    return True

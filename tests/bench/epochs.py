@@ -23,7 +23,7 @@ def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> 
     for method in methods:
         spec = RunSpec("bench", "bench", method, method, {}, observed, Path())
         options = read_options(method_class(method).Options, {}, method)
-        runs.append(build_run(spec, options, shared, backbone, 0, shared.checkpoints))
+        runs.append(build_run(spec, options, shared, backbone, 0, shared.store))
     return Trainer(shared, backbone, runs, observed, seed=0)
 
 

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from satl.config import Model, Training
 from satl.core.registry import method_class
-from satl.data.embeddings import word_vectors
+from satl.data.embeddings import word_embeddings
 from satl.data.images.batches import IMAGENET_MEAN, IMAGENET_STD
 from satl.data.table import LabelTable
 from satl.methods.base import Context, Progress
@@ -75,7 +75,7 @@ class PlainRun:
         self.labels = torch.from_numpy(observed.labels)
         context = Context(observed.categories, training.epochs, len(self.loader), self.labels)
         self.method = kind(kind.Options(), context)
-        words = torch.from_numpy(word_vectors(observed.categories, None))
+        words = torch.from_numpy(word_embeddings(observed.categories, None))
         self.model = self.method.build_model(backbone, words, model)
         for layer in self.model.modules():
             if isinstance(layer, SemanticDecoupling):

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -104,7 +109,7 @@ def test_training_order_depends_on_seed_and_epoch_alone():
 
 @pytest.mark.parametrize(
     ("images", "drop_last", "sizes"),
-    [(10, True, [4, 4]), (10, False, [4, 4, 2]), (9, False, [4, 5]), (3, True, [3])],
+    [(10, True, [4, 4]), (10, False, [4, 4, 2]), (9, False, [4, 4, 1]), (3, True, [3])],
 )
 def test_incomplete_batches(images, drop_last, sizes):
     order = training_order(images, 4, drop_last, seed=0, epoch=0)
@@ -213,3 +218,30 @@ def test_nothing_waits_for_the_gpu_and_the_result_is_that_of_the_cpu():
     expected = augment(images, draws)
     assert (found.cpu() - expected).abs().max() <= 1
     assert (normalised.cpu() - normalise(expected)).abs().max() < 0.02
+
+
+STOPPED = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from satl.data.images.batches import Images
+
+batches = Images([Path(sys.argv[1])] * 9, 8).batches([[i] for i in range(9)], workers=2)
+next(batches)
+keep = [batches]
+keep.append(keep)  # a reference cycle, as tracebacks make
+for child in multiprocessing.active_children():
+    os.kill(child.pid, signal.SIGTERM)
+    os.kill(child.pid, signal.SIGINT)
+if sys.argv[2] == "read on":
+    print(1 + sum(1 for _ in batches))
+"""
+
+
+@pytest.mark.parametrize(("then", "printed"), [("read on", "9\n"), ("exit", "")])
+def test_workers_outlive_signals_and_end_with_the_process(picture, then, printed):
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", STOPPED, str(picture), then]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": root}, timeout=60, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")

@@ -18,6 +18,7 @@ from satl.report.plot_map import map_figure, spread
 from satl.report.plot_scores import score_figure
 from satl.report.plot_thresholds import threshold_figure
 from satl.report.style import looks_of, lowest_middle_highest
+from satl.runs.fingerprint import name_of
 from satl.runs.folder import RunFolder, run_keys
 from tests.fake_runs import experiment, write_runs
 
@@ -97,7 +98,7 @@ def test_every_figure_leads_to_its_run_folders(reported):
         assert entry["dataset"] == "glyphs" and "glyphs" in entry["title"] and entry["runs"]
         for source in entry["runs"]:
             record = RunFolder(reported[0] / source["folder"]).run()
-            assert record["config_hash"] == source["config_hash"]
+            assert name_of(record["fingerprint"]) == source["fingerprint"]
     shown = {entry["file"]: len(entry["runs"]) for entry in index}
     assert shown["glyphs-map-by-known-ratio.png"] == 3
     assert shown["glyphs-thresholds-satl.png"] == 1

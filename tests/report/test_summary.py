@@ -6,11 +6,11 @@ import shutil
 
 import pandas as pd
 import pytest
-import yaml
 
 from satl.core.errors import UserError
+from satl.metrics import METRIC_COLUMNS
 from satl.report.summary import summarise, write_summary
-from satl.runs.folder import METRIC_COLUMNS, run_keys
+from satl.runs.folder import run_keys
 from tests.fake_runs import experiment, write_run, write_runs
 
 CONFIG = experiment(
@@ -59,33 +59,34 @@ def test_nothing_evaluated_is_an_empty_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value"),
+    ("name", "value"),
     [
-        ("training", "epochs", 7),
-        ("model", "backbone", "resnet50"),
-        ("options", "q", 0.5),
-        (None, "known_ratio", 0.3),
-        (None, "method_class", "partial_bce"),
+        ("training.epochs", 7),
+        ("model.backbone", "resnet50"),
+        ("options.q", 0.5),
+        ("known_ratio", 0.3),
+        ("method", "partial_bce"),
     ],
 )
-def test_a_run_of_another_config_is_named(results, section, key, value):
+def test_a_run_with_other_settings_is_named(results, name, value):
     folder = run_keys(CONFIG)[-1].folder(results)
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    (config[section] if section else config)[key] = value
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    record = json.loads((folder / "run.json").read_text())
+    section, _, key = name.partition(".")
+    if key:
+        record["fingerprint"][section][key] = value
+    else:
+        record["fingerprint"][section] = value
+    (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(UserError) as caught:
         summarise(CONFIG, results)
-    name = f"{section}.{key}" if section else key
-    assert all(
-        part in str(caught.value) for part in (str(folder), f"{name} is {value!r}", "`name`")
-    )
+    assert all(p in str(caught.value) for p in (str(folder), f"{name}: {value!r} there", "`name`"))
 
 
 def test_settings_of_speed_and_options_left_to_their_defaults_may_differ(results):
     faster = experiment(
         methods={"partial_bce": {}, "strict": {"method": "satl", "q": "9.9e-1"}},
         known_ratios=[0.1, 0.5],
-        training={"epochs": 10, "workers": 8, "threads": 4, "image_cache": "memory"},
+        training={"epochs": 10, "workers": 8, "image_cache": "memory"},
     )
     assert len(summarise(faster, results)) == 8
 

@@ -13,7 +13,16 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satl.runs.codehash import code_hash, training_code
+from satl.runs.code import code_digest
+from satl.runs.fingerprint import (
+    differences,
+    flatten,
+    library_versions,
+    name_of,
+    recorded_fingerprint,
+    settings,
+    training_code,
+)
 import satl.config
 from satl.core.errors import UserError
 from satl.core.files import write_text

@@ -54,7 +54,7 @@ rule glyphs:
         directory(f"{DATA}/glyphs"),
     params:
         dataset=lambda wildcards: dataset_of(wildcards).model_dump(),
-        code=code_hash("satl.data.glyphs.dataset"),
+        code=code_digest("satl.data.glyphs.dataset"),
     log:
         f"{RESULTS}/logs/glyphs/{{dataset}}.log",
     conda:
@@ -75,7 +75,7 @@ rule table:
         unannotated=lambda wildcards: dataset_of(wildcards).unannotated,
         crowds=lambda wildcards: dataset_of(wildcards).crowds,
         expected=count_option,
-        code=code_hash("satl.data.coco"),
+        code=code_digest("satl.data.coco"),
     wildcard_constraints:
         dataset=of_format("coco", "glyphs"),
     log:
@@ -112,7 +112,7 @@ rule images:
         # What is drawn here can be read.
         unreadable=lambda wildcards: getattr(dataset_of(wildcards), "unreadable", "stop"),
         pixels=pixels_option,
-        code=code_hash("satl.data.images.prepare"),
+        code=code_digest("satl.data.images.prepare"),
     threads: 16
     priority: 1  # what is wrong with an image is said before the backbone is pre-trained
     log:
@@ -130,7 +130,7 @@ rule split:
     output:
         f"{DATA}/known-{{ratio}}/seed-{{seed}}.npz",
     params:
-        code=code_hash("satl.data.splits"),
+        code=code_digest("satl.data.splits"),
     log:
         f"{RESULTS}/logs/split/{{dataset}}-known-{{ratio}}-seed-{{seed}}.log",
     conda:

@@ -1,4 +1,4 @@
-# From the net to the data folder, and the word vectors of a data set out of GloVe.
+# From the net to the data folder, and the word embeddings of a data set out of GloVe.
 
 from snakemake.logging import logger
 
@@ -43,18 +43,18 @@ rule download:
         "{SATL} download --config {CONFIG} --only {wildcards.source} > {log} 2>&1"
 
 
-rule words:
+rule embeddings:
     input:
         glove=lambda wildcards: file_or_download(vectors_path(EXPERIMENT)),
         images=f"{DATA}/test-images.npz",
     output:
-        f"{DATA}/words.txt",
+        f"{DATA}/embeddings.txt",
     params:
         vectors=vectors_path(EXPERIMENT),
-        code=code_hash("satl.data.embeddings"),
+        code=code_digest("satl.data.embeddings"),
     log:
-        f"{RESULTS}/logs/words/{{dataset}}.log",
+        f"{RESULTS}/logs/embeddings/{{dataset}}.log",
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} words {params.vectors:q} --images {input.images} --out {output} > {log} 2>&1"
+        "{SATL} embeddings {params.vectors:q} --images {input.images} --out {output} > {log} 2>&1"

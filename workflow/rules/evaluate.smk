@@ -16,7 +16,7 @@ rule evaluate:
         expand(f"{RUN}/{{file}}", file=(*TRAIN_FILES, *EVALUATION_FILES), allow_missing=True),
     params:
         folder=RUN,
-        code=code_hash("satl.evaluation.evaluate"),
+        code=code_digest("satl.evaluation.evaluate"),
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",
     conda:

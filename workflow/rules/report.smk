@@ -26,7 +26,7 @@ rule report:
     params:
         experiment=EXPERIMENT.source(),
         tables={dataset: EXPERIMENT.tables(dataset) for dataset in EXPERIMENT.datasets},
-        code=code_hash("satl.report"),
+        code=code_digest("satl.report"),
     log:
         f"{RESULTS}/logs/report.log",
     conda:
@@ -41,7 +41,7 @@ rule track:
     output:
         f"{RESULTS}/mlflow.json",
     params:
-        code=code_hash("satl.tracking.mlflow"),
+        code=code_digest("satl.tracking.mlflow"),
     log:
         f"{RESULTS}/logs/track.log",
     conda:

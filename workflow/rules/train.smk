@@ -17,7 +17,7 @@ rule backbone:
         pretraining=(
             EXPERIMENT.pretraining.model_dump() if EXPERIMENT.model.weights == "glyphs" else None
         ),
-        code=code_hash("satl.models.backbone", "satl.training.pretrain"),
+        code=code_digest("satl.models.backbone", "satl.training.pretrain"),
         device=EXPERIMENT.device,
     threads: EXPERIMENT.pretraining.threads
     resources:
@@ -53,12 +53,31 @@ def run_options(wildcards):
     )
 
 
-def methods_of(wildcards):
-    """What decides, beside the protocol, whether the runs of a job are up to date."""
-    entries = {run.method: EXPERIMENT.methods[run.method] for run in runs_of(wildcards)}
-    return {
-        name: [entry.model_dump(), training_code(entry.method)] for name, entry in entries.items()
-    }
+def fingerprints_of(wildcards):
+    """What decides, beside the input files, whether the runs of a job are up to date."""
+    job = JOBS[TRAINING.format(**wildcards)]
+    return {str(run): name_of_settings(run, job.run_folder(RESULTS, run)) for run in job.runs}
+
+
+def name_of_settings(run, folder):
+    """A name for the settings and the code of a run; that of its record where this still holds."""
+    entry = EXPERIMENT.methods[run.method]
+    asked = flatten(
+        settings(
+            training_code(METHODS[entry.method].partition(":")[0]),
+            entry.method,
+            entry.options,
+            EXPERIMENT.model,
+            EXPERIMENT.training,
+            run.known_ratio,
+            run.seed,
+        )
+    )
+    recorded = flatten(recorded_fingerprint(folder) or {})
+    if recorded and not differences(recorded, asked):
+        # A setting that is newer than the record has its default, and does not count.
+        asked = {key: value for key, value in asked.items() if key in recorded}
+    return name_of(asked)
 
 
 def pixel_options(wildcards, input):
@@ -72,20 +91,18 @@ rule train:
         train_pixels=f"{DATA}/train.pixels" if ON_DISK else [],
         test_pixels=f"{DATA}/test.pixels" if ON_DISK else [],
         weights=rules.backbone.output,
-        words=rules.words.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
+        words=rules.embeddings.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
     output:
         directory(TRAINING),
     params:
         runs=run_options,
-        checkpoints=f"{RESULTS}/checkpoints",
-        finished=f"{RESULTS}/runs",
+        # Outside of the outputs, which Snakemake deletes: see satl/runs/store.py.
+        store=f"{RESULTS}/trained",
         device=EXPERIMENT.device,
-        words=lambda wildcards, input: f"--words {input.words}" if input.words else "",
+        words=lambda wildcards, input: f"--embeddings {input.words}" if input.words else "",
         pixels=pixel_options,
-        methods=methods_of,
-        protocol=EXPERIMENT.model_dump(
-            include={"model", "training"}, exclude={"training": satl.config.SPEED_ONLY}
-        ),
+        fingerprints=fingerprints_of,
+        versions=library_versions(),
     threads: EXPERIMENT.training.threads
     resources:
         gpu=GPUS,
@@ -96,4 +113,4 @@ rule train:
     shell:
         "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs} {params.pixels}"
         " {params.words} --test-images {input.test} --weights {input.weights} --device {params.device}"
-        " --checkpoints {params.checkpoints} --finished {params.finished} > {log} 2>&1"
+        " --store {params.store} > {log} 2>&1"

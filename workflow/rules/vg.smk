@@ -39,7 +39,7 @@ rule vg_names:
         objects=lambda wildcards: dataset_of(wildcards).objects,
         categories=lambda wildcards: dataset_of(wildcards).categories,
         by_hand=vg_name_options,
-        code=code_hash("satl.data.vg.names"),
+        code=code_digest("satl.data.vg.names"),
     wildcard_constraints:
         dataset=of_format("vg"),
     log:
@@ -64,7 +64,7 @@ rule vg_table:
         images=lambda wildcards: dataset_of(wildcards).images,
         unannotated=lambda wildcards: dataset_of(wildcards).unannotated,
         expected=vg_count_option,
-        code=code_hash("satl.data.vg.table"),
+        code=code_digest("satl.data.vg.table"),
     wildcard_constraints:
         dataset=of_format("vg"),
     log:

@@ -1,5 +1,9 @@
 """From image files to batches: a fixed resize on reading, random crops and flips by batch."""
 
+import atexit
+import multiprocessing
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +26,10 @@ from satl.data.table import LabelTable
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 BATCHES_AHEAD = 2  # that the system is told to read from the disk cache
+# Workers use Pillow, NumPy and one thread of torch, none of which a fork beside other threads
+# harms, and a fork takes milliseconds per epoch where a spawn imports torch. Not the fork server
+# (the default of Python 3.14): a signal to the whole job would end it, and with it all workers.
+START_METHOD = "fork" if sys.platform == "linux" else None
 
 
 def read_image(path: Path, side: int) -> Tensor:
@@ -102,22 +110,25 @@ class Images(Dataset[Tensor]):
         return read_image(self.paths[index], self.side)
 
     def batches(
-        self, order: Sequence[Sequence[int]], workers: int, pinned: bool = False
+        self, order: Sequence[Sequence[int]], workers: int, pin_memory: bool = False
     ) -> Iterator[Tensor]:
         """Yield (B, 3, side, side) uint8 batches of the given image indices.
 
-        `workers` processes decode, where anything is to be decoded. `pinned` memory is for
-        copies to CUDA alone: it opens a context on the current GPU.
+        Args:
+            order: the image indices of each batch.
+            workers: processes that decode, where anything is to be decoded.
+            pin_memory: whether batches lie in pinned memory: only for a CUDA device.
         """
         if self.pixels is not None:
-            yield from self._gathered(self.pixels, order, pinned)
+            yield from self._gathered(self.pixels, order, pin_memory)
             return
         loader = DataLoader(
             self,
             batch_sampler=order,
             num_workers=workers,
-            pin_memory=pinned,
+            pin_memory=pin_memory,
             worker_init_fn=ignore_stop_signals,
+            multiprocessing_context=START_METHOD if workers else None,
         )
         try:
             with stop_signals_held():
@@ -129,33 +140,35 @@ class Images(Dataset[Tensor]):
             raise UserError(text.strip()) from error
 
     def _gathered(
-        self, pixels: Pixels, order: Sequence[Sequence[int]], pinned: bool
+        self, pixels: Pixels, order: Sequence[Sequence[int]], pin_memory: bool
     ) -> Iterator[Tensor]:
         for position, indices in enumerate(order):
             for coming in order[position + 1 : position + 1 + BATCHES_AHEAD]:
                 pixels.expect(coming)
             shape = (len(indices), 3, self.side, self.side)
-            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
             pixels.gather(indices, batch.numpy())
             yield batch
+
+
+@atexit.register
+def _kill_workers() -> None:
+    # Of batches not read to their end. Python would send them SIGTERM, and wait forever.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would call it a failure
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def training_order(
     images: int, batch_size: int, drop_last: bool, seed: int, epoch: int
 ) -> list[list[int]]:
-    """The batches of one epoch: a permutation that depends on (seed, epoch) alone.
-
-    Without `drop_last`, a single image that is left over joins the batch before it: batch norm
-    cannot train on one image whose feature map is a single position.
-    """
+    """The batches of one epoch: a permutation that depends on (seed, epoch) alone."""
     rng = np.random.default_rng(derive_seed(seed, "order", epoch))
     order = rng.permutation(images).tolist()
     batches = [order[i : i + batch_size] for i in range(0, images, batch_size)]
-    incomplete = len(batches) > 1 and len(batches[-1]) < batch_size
-    if incomplete and drop_last:
+    if drop_last and len(batches) > 1 and len(batches[-1]) < batch_size:
         batches.pop()
-    elif incomplete and len(batches[-1]) == 1:
-        batches[-2] += batches.pop()
     return batches
 
 

@@ -165,7 +165,7 @@ def _readable(
         raise UserError(
             f"{table.folder}: {len(rows)} of {count} images cannot be decoded:\n{names}\n"
             "Fetch these files again, or set `unreadable: drop` in the data set's config "
-            "(`--unreadable drop`) to go on without them."
+            "(`--unreadable drop`) to continue without them."
         )
     if len(rows) == count:
         raise UserError(f"{table.folder}: none of {count} images can be decoded")

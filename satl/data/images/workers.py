@@ -4,7 +4,6 @@ A scheduler signals every process of a job, a terminal every process of the fore
 Were a worker to die of it, the training would fail before it could save a checkpoint.
 """
 
-import multiprocessing
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +26,8 @@ def stop_signals_held() -> Iterator[None]:
     Workers inherit the mask, however they are started; a fork server, which starts the workers
     of all epochs, keeps it.
     """
-    if multiprocessing.get_start_method() != "fork":
-        # It comes with the first worker, and would lift the mask.
-        resource_tracker.ensure_running()
+    # It comes with the first worker, and would lift the mask.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield

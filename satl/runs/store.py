@@ -1,0 +1,61 @@
+"""Trainings of an experiment, finished and unfinished, by what they are and by fingerprint.
+
+    STORE/DATASET/METHOD/known-RATIO/seed-SEED/NAME-OF-THE-FINGERPRINT/
+        fingerprint.json
+        checkpoint/…        while it is being trained
+        config.yaml … run.json   once it is finished (satl.runs.folder)
+
+Snakemake deletes the outputs of a job before it runs and when it fails. What lies here it does
+not know, so a training survives a kill, and a run that is needed again is linked, not trained:
+when jobs are put together in another way, or inputs were made anew with the same content.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from satl.core.files import write_json
+from satl.runs.fingerprint import Fingerprint, differences, name_of
+from satl.runs.layout import TRAIN_FILES, RunKey
+
+RECORD = "fingerprint.json"
+
+
+class Store:
+    """The trainings below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def entry(self, key: RunKey, fingerprint: Fingerprint) -> "Entry":
+        """The training of `key` with this fingerprint; a new one where there is none."""
+        home = key.within(self.folder)
+        for record in sorted(home.glob(f"*/{RECORD}")):
+            if not differences(json.loads(record.read_text(encoding="utf-8")), fingerprint):
+                return Entry(record.parent)
+        folder = home / name_of(fingerprint)
+        write_json(folder / RECORD, fingerprint)
+        return Entry(folder)
+
+
+class Entry:
+    """One training in the store; finished, it is a run folder of the files of training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of its checkpoint."""
+        return self.folder / "checkpoint"
+
+    def is_finished(self) -> bool:
+        """Whether it has been trained to the end."""
+        return all((self.folder / name).is_file() for name in TRAIN_FILES)
+
+    def close(self) -> None:
+        """Once it is finished: remove its checkpoint, and what it supersedes."""
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        for other in self.folder.parent.iterdir():
+            if other != self.folder:
+                shutil.rmtree(other, ignore_errors=True)
