@@ -20,7 +20,6 @@ rule all:
 
 include: "workflow/rules/download.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/vg.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"

@@ -65,7 +65,7 @@ def test_the_resolved_config_reads_back():
         ({"methods": ["satl"]}, r"methods: must be a mapping"),
         (
             {"datasets": {"d": {"format": "voc"}}},
-            r"datasets\.d: format 'voc' is none of coco, vg, glyphs",
+            r"datasets\.d: unknown format 'voc'; the formats are coco, glyphs, vg",
         ),
         ({"datasets": {"d": {"format": "coco"}}}, r"datasets\.d\.train: field required"),
         (
@@ -85,7 +85,11 @@ def test_the_resolved_config_reads_back():
         ({"seeds": [-1]}, r"seeds"),
         ({"model": {"weights": "imagnet"}}, r"weights 'imagnet' \(did you mean 'imagenet'\?\)"),
         ({"model": {"backbone": "tiny"}}, r"no ImageNet weights for backbone 'tiny'"),
-        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing \(coco or vg or glyphs\)"),
+        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing: one of coco, glyphs, vg"),
+        (
+            {"datasets": {"d": {"format": "glyph"}}},
+            r"unknown format 'glyph' \(did you mean 'glyphs'",
+        ),
         ({"colour": 1}, r"colour: unknown key"),
     ],
 )

@@ -9,7 +9,8 @@ import yaml
 from satl.cli import main
 from satl.config import parse
 from satl.core.errors import UserError
-from satl.estimate.sizes import DatasetSize, dataset_sizes, pixel_bytes, run_bytes
+from satl.data.formats.base import DatasetSize
+from satl.estimate.sizes import dataset_sizes, pixel_bytes, run_bytes
 from satl.estimate.times import Cost, DatasetCosts, measure, training_hours
 
 CONFIG = {
@@ -53,7 +54,7 @@ def test_sizes_come_from_the_annotations_once_they_are_there(tmp_path, coco_fold
 def test_unknown_sizes_are_asked_for():
     section = {part: {"images": "x", "annotations": f"{part}.json"} for part in ("train", "test")}
     wanted = experiment(datasets={"photos": {"format": "coco", **section}})
-    with pytest.raises(UserError, match=r"train\.json.*datasets\.photos\.train\.expected_images"):
+    with pytest.raises(UserError, match=r"datasets\.photos: train\.json.*train\.expected_images"):
         dataset_sizes(wanted)
 
 

@@ -15,7 +15,7 @@ def explain(
     Args:
         error: what pydantic found.
         schema: what it checked against.
-        datasets: the schemas of data sets by their `format`.
+        datasets: the classes of data formats by their name.
     """
     lines = []
     for problem in error.errors():
@@ -27,9 +27,11 @@ def explain(
         else:
             message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "union_tag_not_found":
-                message = f"`format` is missing ({' or '.join(datasets)})"
+                message = f"`format` is missing: one of {', '.join(datasets)}"
             elif problem["type"] == "union_tag_invalid":
-                message = f"format {problem['ctx']['tag']!r} is none of {', '.join(datasets)}"
+                tag = problem["ctx"]["tag"]
+                near = suggestion(tag, datasets)
+                message = f"unknown format {tag!r}{near}; the formats are {', '.join(datasets)}"
             found = problem["input"]
             shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
             lines.append(f"  {where}: {message[0].lower()}{message[1:]}{shown}")

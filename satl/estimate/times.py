@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from satl.config import Experiment, read_options
 from satl.core.registry import method_class
+from satl.data.formats.base import DatasetSize
 from satl.data.images.batches import Augmentation, augmentation_draws
 from satl.data.splits import split
 from satl.data.table import LabelTable
-from satl.estimate.sizes import DatasetSize
 from satl.models.backbone import Backbone, build_backbone, initial_weights
 from satl.runs.layout import training_jobs
 from satl.training.context import RunSpec, Shared

@@ -13,7 +13,7 @@ from plain_loop import PlainRun
 
 from satl.config import load
 from satl.core.registry import METHODS
-from satl.data.coco import read_coco
+from satl.data.formats.coco import read_coco
 from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
 from satl.training.context import Shared

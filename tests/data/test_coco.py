@@ -5,7 +5,7 @@ import pytest
 from conftest import write_coco
 
 from satl.core.errors import UserError
-from satl.data.coco import read_coco
+from satl.data.formats.coco import read_coco
 
 
 @pytest.fixture

@@ -48,15 +48,18 @@ def checked_experiment():
         experiment = satl.config.parse(config, CONFIG_FILES)
     except UserError as error:
         raise WorkflowError(str(error))
-    # The options of methods, which `parse` cannot check without importing the methods.
+    # The options of methods, which `parse` cannot check without importing the methods. Of the
+    # schema no more than that: it need not know a new data format.
     file = Path(workflow.basedir, "workflow/schemas/config.schema.json")
     schema = json.loads(file.read_text(encoding="utf-8"))
     missing = [name for name in METHODS if f"method {name}" not in schema["$defs"]]
     if missing:
         raise WorkflowError(f"{file} does not know {', '.join(missing)}: run `make schema`")
     problems = [
-        f"  {'.'.join(map(str, problem.absolute_path))}: {said_of(problem)}"
-        for problem in Draft202012Validator(schema).iter_errors(experiment.source())
+        f"  methods.{'.'.join(map(str, problem.absolute_path))}: {said_of(problem)}"
+        for problem in Draft202012Validator(
+            {**schema["properties"]["methods"], "$defs": schema["$defs"]}
+        ).iter_errors(experiment.source()["methods"])
     ]
     if problems:
         raise WorkflowError(f"{CONFIG_FILES} is not valid:\n" + "\n".join(problems))

@@ -28,9 +28,9 @@ def read_vg(
     """The label table of one image list. Rows in the order of the list, columns in index order.
 
     Args:
-        image_list: text file, one image file name a line.
+        image_list: text file, one image file name per line.
         index: `vg_category_500_labels_index.json`. Indices without a name do not count.
-        names: the categories' names, as `satl vg-names` writes them.
+        names: the category names that `derive_names` found, as JSON.
         images: the folders, in one of which each image lies.
         apart_from: another image list, which must share no image with this one.
         unannotated: what becomes of images that have none of the named categories.
@@ -83,7 +83,7 @@ def read_vg(
 
 
 def read_list(path: Path) -> list[str]:
-    """The image file names of a list, one a line; blank lines and spaces around do not count.
+    """The image file names of a list, one per line; blank lines and spaces around do not count.
 
     Raises:
         UserError: the file is missing, is no text, is empty, or names an image twice.
@@ -158,5 +158,5 @@ def _check_apart(listed: list[str], others: list[str], here: Path, there: Path) 
 def _read_names(path: Path) -> dict[str, Any]:
     content = read_json(path, "file of category names")
     if not isinstance(content, dict) or {"categories", "weakest", "by_hand"} - content.keys():
-        raise UserError(f"{path}: not the category names that `satl vg-names` writes")
+        raise UserError(f"{path}: not the category names that `satl prepare` writes")
     return content

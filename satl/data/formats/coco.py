@@ -1,21 +1,91 @@
-"""COCO's `instances_*.json` to a label table, read by pycocotools."""
+"""Any data set in COCO's `instances_*.json` format, read by pycocotools."""
 
 import contextlib
 import io
 import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
+from pydantic import Field
 
 from satl.core.errors import UserError
 from satl.core.files import existing
-from satl.core.labels import NEGATIVE, POSITIVE
-from satl.data.table import LabelTable
+from satl.core.strict import Strict
+from satl.data.formats.base import (
+    PARTS,
+    DataFormat,
+    DatasetSize,
+    ExpectedImages,
+    Part,
+    Unannotated,
+    expected_count,
+)
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
+
+    from satl.data.table import LabelTable
+
+ASSUMED_CATEGORIES = 80  # COCO's own, until an annotation file can be read
+
+Crowds = Annotated[
+    Literal["keep", "drop"],
+    Field(description="whether a crowd annotation makes its category present"),
+]
+
+
+class CocoSplit(Strict):
+    """Where one part of a COCO-style data set lies."""
+
+    images: str = Field(description="folder that holds the images")
+    annotations: str = Field(description="instances_*.json of these images")
+    expected_images: ExpectedImages = None
+
+
+class CocoFormat(DataFormat):
+    """Any data set in COCO's `instances_*.json` format."""
+
+    format: Literal["coco"]
+    train: CocoSplit = Field(description="training images")
+    test: CocoSplit = Field(description="test images")
+    unannotated: Unannotated = "keep"
+    crowds: Crowds = "keep"
+
+    def _split(self, part: Part) -> CocoSplit:
+        return self.train if part == "train" else self.test
+
+    def inputs(self, part: Part) -> list[str]:
+        """The annotation file and the folder of images."""
+        return [self._split(part).annotations, self._split(part).images]
+
+    def read(self, part: Part, prepared: Path | None = None) -> "LabelTable":
+        """The label table of one annotation file; see `read_coco`."""
+        split = self._split(part)
+        return read_coco(
+            Path(split.annotations),
+            Path(split.images),
+            unannotated=self.unannotated,
+            crowds=self.crowds,
+            expected_images=split.expected_images,
+        )
+
+    def size(self) -> DatasetSize:
+        """From the annotation files that exist, else from `expected_images`."""
+        (train, categories), (test, _) = map(self._part_size, PARTS)
+        note = "" if categories else f"{ASSUMED_CATEGORIES} categories assumed"
+        return DatasetSize(train, test, categories or ASSUMED_CATEGORIES, note)
+
+    def _part_size(self, part: Part) -> tuple[int, int | None]:
+        """Images and, if they can be told, categories."""
+        split = self._split(part)
+        path = Path(split.annotations)
+        if not path.is_file():
+            return expected_count(split.expected_images, f"{part}.expected_images", str(path)), None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return len(content["images"]), len(content["categories"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: not a COCO annotation file ({error})") from error
 
 
 def read_coco(
@@ -25,7 +95,7 @@ def read_coco(
     unannotated: Literal["keep", "drop"] = "keep",
     crowds: Literal["keep", "drop"] = "keep",
     expected_images: int | None = None,
-) -> LabelTable:
+) -> "LabelTable":
     """The label table of one `instances_*.json`.
 
     Column = rank of the category id (ids may have gaps); row = place in the JSON's `images`.
@@ -43,6 +113,11 @@ def read_coco(
         UserError: the file is missing or not COCO's format, or names an unknown category or
             image; image files are missing; the count is not the expected one; nothing is left.
     """
+    import numpy as np
+
+    from satl.core.labels import NEGATIVE, POSITIVE
+    from satl.data.table import LabelTable, check_images_exist
+
     coco = _open(annotations)
     ids = sorted(coco.cats)
     column = {category: index for index, category in enumerate(ids)}
@@ -68,7 +143,7 @@ def read_coco(
     if not kept.size:
         raise UserError(f"{annotations}: no image is left; is this the right annotation file?")
     names = tuple(records[index]["file_name"] for index in kept)
-    _check_files(images, names, annotations)
+    check_images_exist(images, names, annotations)
     return LabelTable(
         folder=str(images),
         file_names=names,
@@ -116,23 +191,4 @@ def _check_count(found: int, expected: int | None, annotations: Path) -> None:
         raise UserError(
             f"{annotations}: {found} images, but expected_images says {expected}; "
             "is the file complete, and of the right year and split?"
-        )
-
-
-def _check_files(folder: Path, names: tuple[str, ...], annotations: Path) -> None:
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder}: no such image folder (for {annotations})")
-    # One listing of each folder instead of a question to the file system for every image.
-    parents = {os.path.dirname(name) for name in names}
-    present = {
-        os.path.join(parent, entry.name)
-        for parent in parents
-        if Path(folder, parent).is_dir()
-        for entry in os.scandir(Path(folder, parent))
-    }
-    missing = [name for name in names if name not in present]
-    if missing:
-        raise UserError(
-            f"{folder}: {len(missing)} of the {len(names)} images that {annotations} names "
-            f"are missing: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}"
         )
