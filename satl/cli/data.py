@@ -81,7 +81,7 @@ def _table_of_config(args: argparse.Namespace) -> "LabelTable":
     _refuse(args, ("annotations", *BY_HAND), "--config, whose data set says it")
     if args.dataset is None or args.part is None:
         raise UserError("--config needs --dataset NAME and --part train or test")
-    return _dataset(args).read(args.part, args.prepared)
+    return _dataset(args).table(args.part, args.prepared)
 
 
 def _table_of_coco(args: argparse.Namespace) -> "LabelTable":
@@ -90,13 +90,13 @@ def _table_of_coco(args: argparse.Namespace) -> "LabelTable":
     _refuse(args, FROM_CONFIG, "an annotation file; give --config")
     if args.annotations is None or args.images is None:
         raise UserError("give ANNOTATIONS and --images DIR, or --config, --dataset and --part")
-    return read_coco(
+    table = read_coco(
         args.annotations,
         args.images,
-        unannotated=args.unannotated or "keep",
         crowds=args.crowds or "keep",
         expected_images=args.expected_images,
     )
+    return table.annotated() if args.unannotated == "drop" else table
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], beside: str) -> None:

@@ -45,6 +45,27 @@ class LabelTable:
         """The same images with every label unknown, and nothing else that tells of labels."""
         return replace(self, labels=np.full_like(self.labels, UNKNOWN), info={"labels": "withheld"})
 
+    def annotated(self) -> "LabelTable":
+        """The images with a positive label; `info` says how many others were dropped.
+
+        The published partial labels keep them, all-negative; several later papers drop them.
+
+        Raises:
+            UserError: no image is left.
+        """
+        kept = np.flatnonzero((self.labels == POSITIVE).any(1))
+        if not kept.size:
+            raise UserError(
+                f"{self.folder}: no image has any of the {len(self.categories)} categories"
+            )
+        return replace(
+            self,
+            file_names=tuple(self.file_names[row] for row in kept),
+            image_ids=self.image_ids[kept],
+            labels=self.labels[kept],
+            info={**self.info, "images_dropped": len(self.file_names) - len(kept)},
+        )
+
     def counts(self) -> dict[str, Any]:
         """Facts that a person checks at a glance."""
         positives = (self.labels == POSITIVE).sum(0)

@@ -91,6 +91,8 @@ def test_reading_gives_two_tables_of_the_promised_size(name, tmp_path):
             dataset.prepare(tmp_path / "prepared")
     train, test = (dataset.read(part, prepared) for part in PARTS)
     check_same_categories(train, test)
+    dropping = dataset.model_copy(update={"unannotated": "drop"}).table("train", prepared)
+    assert np.array_equal(dropping.labels, train.labels[(train.labels == 1).any(1)])
     size = dataset.size()
     assert (size.train, size.test) == (len(train.labels), len(test.labels)) == (TRAIN, TEST)
     assert size.categories == len(train.categories) and not size.note

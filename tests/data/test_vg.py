@@ -90,7 +90,7 @@ def test_images_of_no_kept_category_are_kept_or_dropped(folder):
     first = listed(folder)[0]
     edit_index(folder, lambda index: index.update({first: [200]}))
     assert (read(folder).labels[0] == -1).all()
-    dropped = read(folder, unannotated="drop")
+    dropped = read(folder).annotated()
     assert int(first.removesuffix(".jpg")) not in dropped.image_ids
     assert (dropped.labels == 1).any(1).all()
     assert dropped.info["images_dropped"] == TRAIN - len(dropped.file_names) >= 1
@@ -98,7 +98,7 @@ def test_images_of_no_kept_category_are_kept_or_dropped(folder):
 
 def test_the_expected_count_is_of_the_list(folder):
     edit_index(folder, lambda index: index.update({listed(folder)[0]: []}))
-    assert len(read(folder, expected_images=TRAIN, unannotated="drop").file_names) < TRAIN
+    assert len(read(folder, expected_images=TRAIN).annotated().file_names) < TRAIN
     with pytest.raises(UserError, match=r"train\.txt: 24 images, but expected_images says 25"):
         read(folder, expected_images=25)
 
@@ -178,8 +178,8 @@ def test_missing_files_are_named(folder, file, what):
 
 def test_a_table_of_nothing(folder):
     edit_index(folder, lambda index: index.update({name: [200] for name in index}))
-    with pytest.raises(UserError, match=r"train\.txt: no image has any of the 4 categories"):
-        read(folder, unannotated="drop")
+    with pytest.raises(UserError, match=r"no image has any of the 4 categories"):
+        read(folder).annotated()
 
 
 def test_the_commands_write_names_table_and_images(folder, tmp_path, capsys):

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 Part = Literal["train", "test"]
 PARTS: tuple[Part, ...] = ("train", "test")
 
-Unannotated = Annotated[
-    Literal["keep", "drop"],
-    Field(description="images of no category: kept, all labels negative, or left out"),
-]
 ExpectedImages = Annotated[
     int | None, Field(ge=1, description="expected number of images; any other number is an error")
 ]
@@ -50,6 +46,9 @@ class DataFormat(Strict, ABC):
     NOT_FOR_TABLES: ClassVar[frozenset[str]] = frozenset({"unreadable"})
 
     format: str
+    unannotated: Literal["keep", "drop"] = Field(
+        "keep", description="images of no category: kept, all labels negative, or left out"
+    )
     unreadable: Literal["stop", "drop"] = Field(
         "stop",
         description="images that cannot be decoded: stop and name them, or leave them out (which "
@@ -69,7 +68,7 @@ class DataFormat(Strict, ABC):
 
     @abstractmethod
     def read(self, part: Part, prepared: Path | None = None) -> "LabelTable":
-        """The label table of one part.
+        """The label table of one part, with all of its images, annotated or not.
 
         Args:
             part: train or test.
@@ -100,6 +99,15 @@ class DataFormat(Strict, ABC):
             JSON-like facts for the log.
         """
         raise UserError(f"data sets of format {self.format} need no preparation")
+
+    def table(self, part: Part, prepared: Path | None = None) -> "LabelTable":
+        """What `read` gives, less the images of no category if `unannotated` says drop.
+
+        Raises:
+            UserError: as `read`, or no image is left.
+        """
+        table = self.read(part, prepared)
+        return table if self.unannotated == "keep" else table.annotated()
 
     @classmethod
     def prepares(cls) -> bool:

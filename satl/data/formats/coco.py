@@ -17,7 +17,6 @@ from satl.data.formats.base import (
     DatasetSize,
     ExpectedImages,
     Part,
-    Unannotated,
     expected_count,
 )
 
@@ -48,7 +47,6 @@ class CocoFormat(DataFormat):
     format: Literal["coco"]
     train: CocoSplit = Field(description="training images")
     test: CocoSplit = Field(description="test images")
-    unannotated: Unannotated = "keep"
     crowds: Crowds = "keep"
 
     def _split(self, part: Part) -> CocoSplit:
@@ -64,7 +62,6 @@ class CocoFormat(DataFormat):
         return read_coco(
             Path(split.annotations),
             Path(split.images),
-            unannotated=self.unannotated,
             crowds=self.crowds,
             expected_images=split.expected_images,
         )
@@ -92,7 +89,6 @@ def read_coco(
     annotations: Path,
     images: Path,
     *,
-    unannotated: Literal["keep", "drop"] = "keep",
     crowds: Literal["keep", "drop"] = "keep",
     expected_images: int | None = None,
 ) -> "LabelTable":
@@ -104,14 +100,12 @@ def read_coco(
     Args:
         annotations: the JSON file.
         images: the folder of the image files it names.
-        unannotated: what becomes of images without annotations (the published partial
-            labels keep them, all-negative; several later papers drop them).
         crowds: whether an annotation with `iscrowd` counts.
         expected_images: how many images there must be.
 
     Raises:
         UserError: the file is missing or not COCO's format, or names an unknown category or
-            image; image files are missing; the count is not the expected one; nothing is left.
+            image; image files are missing; there is none; the count is not the expected one.
     """
     import numpy as np
 
@@ -137,24 +131,19 @@ def read_coco(
         ) from error
 
     _check_count(len(records), expected_images, annotations)
-    kept = np.arange(len(records))
-    if unannotated == "drop":
-        kept = np.flatnonzero((labels == POSITIVE).any(1))
-    if not kept.size:
-        raise UserError(f"{annotations}: no image is left; is this the right annotation file?")
-    names = tuple(records[index]["file_name"] for index in kept)
+    if not records:
+        raise UserError(f"{annotations}: lists no image; is this the right annotation file?")
+    names = tuple(record["file_name"] for record in records)
     check_images_exist(images, names, annotations)
     return LabelTable(
         folder=str(images),
         file_names=names,
-        image_ids=np.array([records[index]["id"] for index in kept], dtype=np.int64),
+        image_ids=np.array([record["id"] for record in records], dtype=np.int64),
         categories=tuple(coco.cats[category]["name"] for category in ids),
-        labels=labels[kept],
+        labels=labels,
         info={
             "annotations": str(annotations),
-            "unannotated": unannotated,
             "crowds": crowds,
-            "images_dropped": len(records) - len(kept),
             "crowd_annotations": sum(bool(a.get("iscrowd", 0)) for a in coco.anns.values()),
         },
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from satl.core.errors import UserError
-from satl.data.formats.base import DataFormat, DatasetSize, Part, Unannotated
+from satl.data.formats.base import DataFormat, DatasetSize, Part
 from satl.data.formats.coco import Crowds, read_coco
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ class GlyphsFormat(DataFormat):
     train_images: int = Field(1000, ge=1, description="how many training images to draw")
     test_images: int = Field(500, ge=1, description="how many test images to draw")
     seed: int = Field(0, ge=0, description="of the drawing")
-    unannotated: Unannotated = "keep"
     crowds: Crowds = "keep"
 
     def inputs(self, part: Part) -> list[str]:
@@ -43,7 +42,6 @@ class GlyphsFormat(DataFormat):
         return read_coco(
             prepared / f"instances_{part}.json",
             prepared / part,
-            unannotated=self.unannotated,
             crowds=self.crowds,
             expected_images=self.train_images if part == "train" else self.test_images,
         )

@@ -13,7 +13,6 @@ from satl.data.formats.base import (
     DatasetSize,
     ExpectedImages,
     Part,
-    Unannotated,
     expected_count,
 )
 
@@ -46,7 +45,6 @@ class VgFormat(DataFormat):
         {}, description="names given by hand, by index, where none can be derived with certainty"
     )
     expected_images: VgCounts = Field(VgCounts(), description="numbers of images in the two lists")
-    unannotated: Unannotated = "keep"
 
     @field_validator("images")
     @classmethod
@@ -90,7 +88,6 @@ class VgFormat(DataFormat):
             prepared / NAMES,
             list(map(Path, self.images)),
             apart_from=other,
-            unannotated=self.unannotated,
             expected_images=getattr(self.expected_images, part),
         )
 

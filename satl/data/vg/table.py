@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,6 @@ def read_vg(
     images: Sequence[Path],
     *,
     apart_from: Path | None = None,
-    unannotated: Literal["keep", "drop"] = "keep",
     expected_images: int | None = None,
 ) -> LabelTable:
     """The label table of one image list. Rows in the order of the list, columns in index order.
@@ -33,13 +32,11 @@ def read_vg(
         names: the category names that `derive_names` found, as JSON.
         images: the folders, in one of which each image lies.
         apart_from: another image list, which must share no image with this one.
-        unannotated: what becomes of images that have none of the named categories.
         expected_images: how many images the list must have.
 
     Raises:
         UserError: a file is missing or malformed; an image is listed twice, in both lists, not
-            in the index, or not in exactly one folder; the count is not the expected one;
-            nothing is left.
+            in the index, or not in exactly one folder; the count is not the expected one.
     """
     listed = read_list(image_list)
     if apart_from is not None:
@@ -59,22 +56,16 @@ def read_vg(
     derived = _read_names(names)
     categories = tuple(derived["categories"])
     present = presence(labels_of, listed, len(categories))
-    kept = np.arange(len(listed)) if unannotated == "keep" else np.flatnonzero(present.any(1))
-    if not kept.size:
-        raise UserError(f"{image_list}: no image has any of the {len(categories)} categories")
-    chosen = [listed[row] for row in kept]
-    folder, file_names = locate(chosen, images, image_list)
+    folder, file_names = locate(listed, images, image_list)
     return LabelTable(
         folder=folder,
         file_names=file_names,
-        image_ids=np.array([image_number(name, image_list) for name in chosen], dtype=np.int64),
+        image_ids=np.array([image_number(name, image_list) for name in listed], dtype=np.int64),
         categories=categories,
-        labels=np.where(present[kept], POSITIVE, NEGATIVE).astype(np.int8),
+        labels=np.where(present, POSITIVE, NEGATIVE).astype(np.int8),
         info={
             "image_list": str(image_list),
             "index": str(index),
-            "unannotated": unannotated,
-            "images_dropped": len(listed) - len(kept),
             "names": str(names),
             "weakest_name": derived["weakest"],
             "names_by_hand": derived["by_hand"],
