@@ -14,7 +14,7 @@ from conftest import CATEGORY_NAMES, write_coco
 from make_vg import TEST, TRAIN, vg_config, write_vg
 from PIL import Image
 from pydantic import BaseModel, TypeAdapter
-from test_workflow import ROOT, TINY, copy_tree, output, snakemake, write_config
+from test_workflow import ROOT, TINY, copy_tree, output, planned, snakemake, write_config
 
 from satl.cli import main
 from satl.core.errors import UserError
@@ -214,6 +214,10 @@ def write_folders(folder: Path) -> None:
         (folder / f"{part}.csv").write_text("\n".join(lines))
 
 
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
 @pytest.mark.slow
 def test_one_file_adds_a_format(tree):
     """The example of docs/extending.md, from its file to the results table."""
@@ -226,11 +230,16 @@ def test_one_file_adds_a_format(tree):
     write_config(tree, **small_experiment(section))
     done = snakemake(tree)
     assert done.returncode == 0, output(done)
-    assert "partial_bce" in (tree / "results/tiny/tables/own.md").read_text()
+    assert "partial_bce" in (tree / "results/tiny/tables/own.csv").read_text()
     test = LabelTable.load(tree / "results/tiny/data/own/test.npz")
     lines = (tree / "pets/test.csv").read_text().splitlines()
     named = [[1 if name in line.split(",") else -1 for name in ("cat", "dog")] for line in lines]
     assert test.labels.tolist() == named
+
+    append(tree / "satl/data/formats/vg.py", "\nEDITED = 1\n")
+    assert planned(tree) == {}, "another format"
+    append(tree / "satl/data/formats/folders.py", "\nEDITED = 1\n")
+    assert planned(tree).keys() >= {"table", "split", "train"}
 
     write_config(tree, **small_experiment({**section, "folders": "x"}))
     refused = output(snakemake(tree))
