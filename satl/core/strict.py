@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Affects = Literal["results", "speed", "presentation"]
@@ -16,9 +16,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-def setting(
-    default: Any = PydanticUndefined, *, affects: Affects = "results", **field_options: Any
-) -> Any:
+def setting(default: Any = ..., *, affects: Affects = "results", **field_options: Any) -> Any:
     """`pydantic.Field` that also says what the setting can change.
 
     Args:
