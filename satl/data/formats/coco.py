@@ -21,6 +21,7 @@ from satl.data.formats.base import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from pycocotools.coco import COCO
 
     from satl.data.table import LabelTable
@@ -109,27 +110,11 @@ def read_coco(
     """
     import numpy as np
 
-    from satl.core.labels import NEGATIVE, POSITIVE
     from satl.data.table import LabelTable, check_images_exist
 
     coco = _open(annotations)
-    ids = sorted(coco.cats)
-    column = {category: index for index, category in enumerate(ids)}
     records = coco.dataset["images"]
-    row = {record["id"]: index for index, record in enumerate(records)}
-
-    labels = np.full((len(records), len(ids)), NEGATIVE, dtype=np.int8)
-    used = [a for a in coco.anns.values() if crowds == "keep" or not a.get("iscrowd", 0)]
-    try:
-        for annotation in used:
-            labels[row[annotation["image_id"]], column[annotation["category_id"]]] = POSITIVE
-    except KeyError as error:
-        raise UserError(
-            f"{annotations}: annotation {annotation['id']} names category_id "
-            f"{annotation['category_id']} and image_id {annotation['image_id']}; "
-            f"{error} is not listed in the file"
-        ) from error
-
+    labels = _labels(coco, crowds, annotations)
     _check_count(len(records), expected_images, annotations)
     if not records:
         raise UserError(f"{annotations}: lists no image; is this the right annotation file?")
@@ -139,7 +124,7 @@ def read_coco(
         folder=str(images),
         file_names=names,
         image_ids=np.array([record["id"] for record in records], dtype=np.int64),
-        categories=tuple(coco.cats[category]["name"] for category in ids),
+        categories=tuple(coco.cats[category]["name"] for category in sorted(coco.cats)),
         labels=labels,
         info={
             "annotations": str(annotations),
@@ -147,6 +132,28 @@ def read_coco(
             "crowd_annotations": sum(bool(a.get("iscrowd", 0)) for a in coco.anns.values()),
         },
     )
+
+
+def _labels(coco: "COCO", crowds: str, annotations: Path) -> "np.ndarray":
+    """(N, C) int8, +1 where an image has an annotation of a category, else -1."""
+    import numpy as np
+
+    from satl.core.labels import NEGATIVE, POSITIVE
+
+    row = {record["id"]: index for index, record in enumerate(coco.dataset["images"])}
+    column = {category: index for index, category in enumerate(sorted(coco.cats))}
+    labels = np.full((len(row), len(column)), NEGATIVE, dtype=np.int8)
+    for annotation in coco.anns.values():
+        if crowds == "drop" and annotation.get("iscrowd", 0):
+            continue
+        image, category = annotation["image_id"], annotation["category_id"]
+        if image not in row or category not in column:
+            stray = f"image_id {image}" if image not in row else f"category_id {category}"
+            raise UserError(
+                f"{annotations}: annotation {annotation['id']} names {stray}, which is not listed"
+            )
+        labels[row[image], column[category]] = POSITIVE
+    return labels
 
 
 def _open(annotations: Path) -> "COCO":

@@ -12,7 +12,7 @@ from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.core.labels import NEGATIVE, POSITIVE
 from satl.data.table import LabelTable
-from satl.data.vg.index import image_number, presence, read_index, read_json
+from satl.data.vg.index import Index, image_number, presence, read_index, read_json
 
 
 def read_vg(
@@ -47,12 +47,7 @@ def read_vg(
             "is the list complete, and of the right split?"
         )
     labels_of = read_index(index)
-    unknown = [name for name in listed if name not in labels_of]
-    if unknown:
-        raise UserError(
-            f"{index}: lacks {len(unknown)} of the {len(listed)} images that {image_list} lists: "
-            f"{some(unknown)}; the two files do not belong together"
-        )
+    _check_indexed(listed, labels_of, image_list, index)
     derived = _read_names(names)
     categories = tuple(derived["categories"])
     present = presence(labels_of, listed, len(categories))
@@ -144,6 +139,15 @@ def _check_apart(listed: list[str], others: list[str], here: Path, there: Path) 
     both = [name for name in listed if name in theirs]
     if both:
         raise UserError(f"{here} and {there} share {len(both)} images: {some(both)}")
+
+
+def _check_indexed(listed: list[str], labels_of: Index, image_list: Path, index: Path) -> None:
+    unknown = [name for name in listed if name not in labels_of]
+    if unknown:
+        raise UserError(
+            f"{index}: lacks {len(unknown)} of the {len(listed)} images that {image_list} lists: "
+            f"{some(unknown)}; the two files do not belong together"
+        )
 
 
 def _read_names(path: Path) -> dict[str, Any]:
