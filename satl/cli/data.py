@@ -3,9 +3,9 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from satl.cli.options import Parser, add_command, choose, config_option, out_option, path_option
+from satl.cli.options import Options, add_command, choose, config_option, out_option, path_option
 from satl.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ BY_HAND = ("images", "unannotated", "crowds", "expected_images")
 FROM_CONFIG = ("dataset", "part", "prepared")
 
 
-def _dataset_option(parser: Parser, required: bool = True) -> None:
+def _dataset_option(parser: Options, required: bool = True) -> None:
     parser.add_argument("--dataset", required=required, help="name of the data set in the config")
 
 
@@ -27,7 +27,7 @@ def _dataset(args: argparse.Namespace) -> "DataFormat":
     return dataset
 
 
-def _prepare(commands) -> None:
+def _prepare(commands: Any) -> None:
     text = "write what both tables of a data set need, e.g. draw the pictures of the embedded one"
     parser = add_command(commands, "prepare", _run_prepare, text)
     config_option(parser)
@@ -39,7 +39,7 @@ def _run_prepare(args: argparse.Namespace) -> None:
     print(json.dumps(_dataset(args).prepare(args.out), indent=2))
 
 
-def _table(commands) -> None:
+def _table(commands: Any) -> None:
     text = "read annotations into a label table: of a config's data set, or a COCO file"
     parser = add_command(commands, "table", _run_table, text)
     config = parser.add_argument_group("a data set of a config, of any format")
@@ -106,7 +106,7 @@ def _refuse(args: argparse.Namespace, names: tuple[str, ...], beside: str) -> No
             raise UserError(f"{option} does not go with {beside}")
 
 
-def _split(commands) -> None:
+def _split(commands: Any) -> None:
     parser = add_command(commands, "split", _run_split, "hide a random share of the labels")
     parser.add_argument("table", type=Path, help="label table (.npz)")
     parser.add_argument("--known-ratio", type=float, required=True, help="in (0, 1]")
