@@ -40,13 +40,13 @@ rule prepare:
         lambda wildcards: waited_for(dataset_of(wildcards).prepare_inputs()),
     output:
         directory(f"{DATA}/prepared"),
-    params:
-        dataset=lambda wildcards: dataset_of(wildcards).table_settings(),
-        code=format_code,
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
     conda:
         ENVIRONMENT
+    params:
+        dataset=lambda wildcards: dataset_of(wildcards).table_settings(),
+        code=format_code,
     shell:
         "{SATL} prepare --config {CONFIG} --dataset {wildcards.dataset} --out {output}"
         " > {log} 2>&1"
@@ -59,15 +59,15 @@ rule table:
         train=training_table,
     output:
         f"{DATA}/{{part}}-annotated.npz",
+    log:
+        f"{RESULTS}/logs/table/{{dataset}}-{{part}}.log",
+    conda:
+        ENVIRONMENT
     params:
         prepared=lambda wildcards, input: f"--prepared {input.prepared}" if input.prepared else "",
         train=lambda wildcards, input: f"--same-categories-as {input.train}" if input.train else "",
         dataset=lambda wildcards: dataset_of(wildcards).table_settings(),
         code=format_code,
-    log:
-        f"{RESULTS}/logs/table/{{dataset}}-{{part}}.log",
-    conda:
-        ENVIRONMENT
     shell:
         "{SATL} table --config {CONFIG} --dataset {wildcards.dataset} --part {wildcards.part}"
         " {params.prepared} {params.train} --out {output} > {log} 2>&1"
@@ -90,19 +90,19 @@ rule images:
     input:
         f"{DATA}/{{part}}-annotated.npz",
     output:
+        **({"pixels": f"{DATA}/{{part}}.pixels"} if ON_DISK else {}),
         table=f"{DATA}/{{part}}.npz",
         images=f"{DATA}/{{part}}-images.npz",
-        **({"pixels": f"{DATA}/{{part}}.pixels"} if ON_DISK else {}),
+    log:
+        f"{RESULTS}/logs/images/{{dataset}}-{{part}}.log",
+    priority: 1  # what is wrong with an image is said before the backbone is pre-trained
+    conda:
+        ENVIRONMENT
+    threads: 16
     params:
         unreadable=lambda wildcards: dataset_of(wildcards).unreadable,
         pixels=pixels_option,
         code=code_digest("satl.data.images.prepare"),
-    threads: 16
-    priority: 1  # what is wrong with an image is said before the backbone is pre-trained
-    log:
-        f"{RESULTS}/logs/images/{{dataset}}-{{part}}.log",
-    conda:
-        ENVIRONMENT
     shell:
         "{SATL} images {input} --unreadable {params.unreadable} --workers {threads}"
         " {params.pixels} --images-out {output.images} --out {output.table} > {log} 2>&1"
@@ -113,12 +113,12 @@ rule split:
         f"{DATA}/train.npz",
     output:
         f"{DATA}/known-{{ratio}}/seed-{{seed}}.npz",
-    params:
-        code=code_digest("satl.data.splits"),
     log:
         f"{RESULTS}/logs/split/{{dataset}}-known-{{ratio}}-seed-{{seed}}.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code_digest("satl.data.splits"),
     shell:
         "{SATL} split {input} --known-ratio {wildcards.ratio} --seed {wildcards.seed}"
         " --out {output} > {log} 2>&1"
