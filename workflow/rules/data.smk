@@ -50,6 +50,8 @@ def table_inputs(wildcards):
 
 
 rule glyphs:
+    input:
+        CHECKED,
     output:
         directory(f"{DATA}/glyphs"),
     params:
@@ -67,6 +69,7 @@ rule glyphs:
 rule table:
     input:
         table_inputs,
+        CHECKED,
     output:
         f"{DATA}/{{part}}-annotated.npz",
     params:

@@ -32,6 +32,7 @@ def vg_table_inputs(wildcards):
 rule vg_names:
     input:
         vg_name_inputs,
+        CHECKED,
     output:
         f"{DATA}/categories.json",
     params:
