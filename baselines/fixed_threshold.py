@@ -1,6 +1,6 @@
 """Fixed threshold: pseudo-labels from one score threshold for all categories.
 
-It runs on the trunk and the schedule of SATL, so that comparing the two isolates what the
+It runs on the network and the schedule of SATL, so that comparing the two isolates what the
 category-specific thresholds do. With `ranking_weight: 1` it has SATL's ranking loss too.
 """
 

@@ -28,7 +28,7 @@ class MLGCNOptions(Hyperparameters):
 
 
 class MLGCN(Method[MLGCNOptions]):
-    """Partial BCE on a network of its own, of which only the backbone is the shared trunk's."""
+    """Partial BCE on a network of its own, which shares only the backbone with the others."""
 
     def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
         options = self.options

@@ -17,7 +17,7 @@ from satl.models.outputs import Outputs
 
 
 class SSGRL(Method[Hyperparameters]):
-    """Partial BCE on the trunk with a gated graph behind the decoupling."""
+    """Partial BCE on semantic decoupling with a gated graph behind it."""
 
     def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
         adjacency = cooccurrence(self.context.labels)
