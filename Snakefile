@@ -18,6 +18,7 @@ rule all:
     default_target: True
 
 
+include: "workflow/rules/check.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

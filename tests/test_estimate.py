@@ -7,6 +7,7 @@ import torch
 import yaml
 
 from satl.cli import main
+from satl.cli.methods import checked_methods
 from satl.config import parse
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize
@@ -78,7 +79,9 @@ def test_hours_are_those_of_shared_and_own_parts():
 
 def test_measuring_times_every_method():
     config = experiment()
-    costs = measure(config, dataset_sizes(config), torch.device("cpu"), seconds=0.5)
+    costs = measure(
+        config, checked_methods(config), dataset_sizes(config), torch.device("cpu"), seconds=0.5
+    )
     assert costs.keys() == {"photos", "drawn"}
     for cost in costs.values():
         assert cost.methods.keys() == {"satl", "sst"}

@@ -22,6 +22,7 @@ def _estimate(commands) -> None:
 
 
 def _run_estimate(args: argparse.Namespace) -> None:
+    from satl.cli.methods import checked_methods
     from satl.config import load
     from satl.estimate.sizes import dataset_sizes
     from satl.estimate.times import measure, training_hours
@@ -29,6 +30,7 @@ def _run_estimate(args: argparse.Namespace) -> None:
     from satl.training.engine import choose_device
 
     experiment = load(args.config)
+    methods = checked_methods(experiment)
     sizes = dataset_sizes(experiment)
     asked_for = args.device or experiment.device
     device = choose_device(asked_for)
@@ -38,7 +40,7 @@ def _run_estimate(args: argparse.Namespace) -> None:
         print("or time this CPU with --device cpu (at the paper's scale that takes hours itself)")
         return
     print(f"measuring for about {args.seconds:.0f} seconds on {device_name(device)} …", flush=True)
-    costs = measure(experiment, sizes, device, args.seconds)
+    costs = measure(experiment, methods, sizes, device, args.seconds)
     for dataset, cost in costs.items():
         print(f"\n{dataset}: milliseconds of a batch of {experiment.training.batch_size}")
         print(f"  {'images and frozen stages':28}{1000 * cost.shared.train:10.1f}")

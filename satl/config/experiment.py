@@ -14,7 +14,7 @@ from satl.config.sources import SourceOverride
 from satl.config.training import Model, Pretraining, Training
 from satl.core.errors import UserError
 from satl.core.files import read_yaml
-from satl.core.registry import METHODS
+from satl.core.places import METHODS
 from satl.core.strict import Name, Strict
 from satl.data.formats import FORMATS
 from satl.data.formats.base import DataFormat
@@ -184,11 +184,15 @@ def load(path: Path) -> Experiment:
 
 
 def read_options(schema: type[Strict], options: dict[str, Any], where: str) -> Any:
-    """`options` checked against the hyperparameters `schema` of a method. Raises UserError."""
+    """`options` checked against the hyperparameters `schema` of a method.
+
+    Raises:
+        UserError: a line per problem; keys begin with `where`, e.g. `methods.satl`.
+    """
     try:
         return schema.model_validate(options)
     except ValidationError as error:
-        raise UserError(f"{where}: not valid:\n{explain(error, schema, FORMATS)}") from error
+        raise UserError(explain(error, schema, FORMATS, within=where)) from error
 
 
 def ratio_name(ratio: float) -> str:

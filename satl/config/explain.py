@@ -8,22 +8,27 @@ from pydantic import BaseModel, ValidationError
 
 
 def explain(
-    error: ValidationError, schema: type[BaseModel], datasets: Mapping[str, type[BaseModel]]
+    error: ValidationError,
+    schema: type[BaseModel],
+    datasets: Mapping[str, type[BaseModel]],
+    within: str = "",
 ) -> str:
-    """One line a problem: the dotted key, what is wrong, and the nearest known key.
+    """One line per problem: the dotted key, what is wrong, and the nearest known key.
 
     Args:
         error: what pydantic found.
         schema: what it checked against.
         datasets: the classes of data formats by their name.
+        within: the dotted key of what was checked, where that is a section; its keys are listed.
     """
     lines = []
     for problem in error.errors():
         keys = [str(key) for key in _without_tag(problem["loc"])]
-        where = ".".join(keys) or "the whole"
+        where = ".".join([within, *keys] if within else keys) or "the whole"
         if problem["type"] == "extra_forbidden":
             known = _known_keys(schema, problem["loc"][:-1], datasets)
-            lines.append(f"  {where}: unknown key{suggestion(keys[-1], known)}")
+            all_known = f"; there are {', '.join(known) or 'none'}" if within else ""
+            lines.append(f"  {where}: unknown key{suggestion(keys[-1], known)}{all_known}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "union_tag_not_found":

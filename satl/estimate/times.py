@@ -5,7 +5,7 @@ then what they share, once, and the methods' parts of all its runs.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +13,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from satl.config import Experiment, read_options
-from satl.core.registry import method_class
+from satl.config import Experiment
 from satl.data.formats.base import DatasetSize
 from satl.data.images.batches import Augmentation, augmentation_draws
 from satl.data.splits import split
 from satl.data.table import LabelTable
+from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import Backbone, build_backbone, initial_weights
 from satl.runs.layout import training_jobs
 from satl.training.context import RunSpec, Shared
 from satl.training.engine import build_lane, prepare_torch
 from satl.training.lane import Lane
 from satl.training.trainer import frozen_maps, frozen_stages
+
+Methods = Mapping[str, tuple[type[Method], Hyperparameters]]
 
 POSITIVE_SHARE = 0.04  # about three of COCO's eighty categories an image
 BATCHES = 4  # of the made-up table
@@ -47,27 +49,35 @@ class DatasetCosts:
 
 
 def measure(
-    experiment: Experiment, sizes: dict[str, DatasetSize], device: torch.device, seconds: float
+    experiment: Experiment,
+    methods: Methods,
+    sizes: dict[str, DatasetSize],
+    device: torch.device,
+    seconds: float,
 ) -> dict[str, DatasetCosts]:
     """Time random images through the real models and methods, in mid-schedule.
 
     Args:
-        experiment: whose model, protocol and methods are timed.
+        experiment: whose model and protocol are timed.
+        methods: class and options of each of its methods, by the names it gives them.
         sizes: of its data sets; the number of categories matters.
         device: to be timed.
         seconds: to spend on all measurements, roughly.
     """
     prepare_torch(experiment.training, device)
     weights = initial_weights(experiment.model.backbone, "random")
-    backbone = build_backbone(experiment.model.backbone, weights)
+    backbone = build_backbone(experiment.model.backbone, weights, experiment.model.frozen)
     categories = sorted({size.categories for size in sizes.values()})
     budget = seconds / (len(categories) * (len(experiment.methods) + 1))
-    by_categories = {c: _costs(experiment, c, backbone, device, budget) for c in categories}
+    by_categories = {
+        c: _costs(experiment, methods, c, backbone, device, budget) for c in categories
+    }
     return {name: by_categories[size.categories] for name, size in sizes.items()}
 
 
 def _costs(
     experiment: Experiment,
+    methods: Methods,
     categories: int,
     backbone: Backbone,
     device: torch.device,
@@ -90,35 +100,41 @@ def _costs(
         _seconds(lambda: maps_of(augment(read.to(device), draws)), device, budget / 2),
         _seconds(lambda: maps_of(test), device, budget / 2) / training.batch_size,
     )
-    methods = {}
-    for name in tqdm(experiment.methods, desc=f"{categories} categories", unit="method"):
-        lane = made_up_lane(experiment, name, categories, backbone, device)
+    costs = {}
+    for name, (kind, options) in tqdm(
+        methods.items(), desc=f"{categories} categories", unit="method"
+    ):
+        lane = made_up_lane(experiment, kind, options, categories, backbone, device)
         rows = torch.arange(training.batch_size, device=device)
 
         def train_step(lane=lane, rows=rows) -> None:
             lane.step %= lane.steps
             lane.train_step(maps, rows)
 
-        methods[name] = Cost(
+        costs[name] = Cost(
             _seconds(train_step, device, budget * 0.75),
             _seconds(lambda lane=lane: lane.predict(maps), device, budget / 4)
             / training.batch_size,
         )
-    return DatasetCosts(shared, methods)
+    return DatasetCosts(shared, costs)
 
 
 def made_up_lane(
-    experiment: Experiment, name: str, categories: int, backbone: Backbone, device: torch.device
+    experiment: Experiment,
+    kind: type[Method],
+    options: Hyperparameters,
+    categories: int,
+    backbone: Backbone,
+    device: torch.device,
 ) -> Lane:
-    """A lane of method `name` in mid-schedule, on images that do not exist."""
-    entry, training = experiment.methods[name], experiment.training
+    """A lane of a method in mid-schedule, on images that do not exist."""
+    training = experiment.training
     table = split(made_up_table(training.batch_size * BATCHES, categories), 0.5)
-    run = RunSpec(experiment.name, "made-up", name, **entry.model_dump(), observed=table,
-                  folder=Path())  # fmt: skip
+    name = kind.__name__
+    run = RunSpec(experiment.name, "made-up", name, name, kind, options, table, Path())
     shared = Shared(experiment.model.model_copy(update={"word_vectors": None}), training, table,
                     Path(), Path(), device)  # fmt: skip
-    options = read_options(method_class(entry.method).Options, entry.options, f"methods.{name}")
-    lane = build_lane(run, options, shared, backbone, seed=0, checkpoint=Path())
+    lane = build_lane(run, shared, backbone, seed=0, checkpoint=Path())
     lane.epoch = training.epochs // 2  # when pseudo-labels have begun
     return lane
 

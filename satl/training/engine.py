@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from satl.config import Training, read_options
+from satl.config import Training
 from satl.core.errors import UserError
 from satl.core.files import link_files
-from satl.core.registry import method_class
 from satl.core.seeds import derive_seed
 from satl.data.table import check_same_categories
 from satl.methods.base import Context
@@ -46,7 +45,6 @@ class _Job:
     """A run with what it resolves to."""
 
     run: RunSpec
-    options: Any
     config: dict[str, Any]
     fingerprint: Fingerprint
     entry: Entry
@@ -65,8 +63,8 @@ def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
         runs: to be trained.
 
     Raises:
-        UserError: train and test categories differ; bad options; a folder holds another run;
-            an image cannot be read; a loss is not finite.
+        UserError: train and test categories differ; a folder holds another run; an image cannot
+            be read; a loss is not finite.
         Stopped: after SIGTERM or Ctrl-C; the same call resumes from there.
     """
     seed = _common_seed(runs)
@@ -94,9 +92,11 @@ def _train_unfinished(
     if not waiting:
         return []
     with stop_requests() as stop:
-        backbone = build_backbone(shared.model.backbone, shared.backbone_weights)
+        backbone = build_backbone(
+            shared.model.backbone, shared.backbone_weights, shared.model.frozen
+        )
         lanes = [
-            _resumed(build_lane(job.run, job.options, shared, backbone, seed, job.entry.checkpoint))
+            _resumed(build_lane(job.run, shared, backbone, seed, job.entry.checkpoint))
             for job in waiting
         ]
         trainer = Trainer(shared, backbone, lanes, waiting[0].run.observed, seed)
@@ -136,23 +136,19 @@ def prepare_torch(training: Training, device: torch.device) -> None:
 
 
 def _resolve(run: RunSpec, shared: Shared) -> _Job:
-    schema = method_class(run.method).Options
-    options = read_options(schema, run.options, f"methods.{run.variant}")
-    plain = options.model_dump(mode="json")
-    fingerprint = run_fingerprint(run, shared, plain)
+    fingerprint = run_fingerprint(run, shared)
     check_free(run.folder, fingerprint)
     entry = Store(shared.store).entry(run.key, fingerprint)
-    return _Job(run, options, run_config(run, shared, plain), fingerprint, entry)
+    return _Job(run, run_config(run, shared), fingerprint, entry)
 
 
 def build_lane(
-    run: RunSpec, options: Any, shared: Shared, backbone: Backbone, seed: int, checkpoint: Path
+    run: RunSpec, shared: Shared, backbone: Backbone, seed: int, checkpoint: Path
 ) -> Lane:
     """The lane of a run at its start, whatever was built before it.
 
     Args:
         run, shared: what is to be trained.
-        options: of the run's method, checked.
         backbone: that the trained part starts from.
         seed: of the weights.
         checkpoint: folder of its checkpoints.
@@ -162,7 +158,7 @@ def build_lane(
     context = Context(categories, training.epochs, steps, torch.from_numpy(run.observed.labels))
     words = shared.word_vectors(categories)
     torch.manual_seed(derive_seed(seed, "model"))
-    method = method_class(run.method)(options, context)
+    method = run.kind(run.options, context)
     model = method.build_model(backbone, torch.from_numpy(words), shared.model)
     return Lane(
         run.title,

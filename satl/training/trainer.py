@@ -12,6 +12,8 @@ from tqdm import tqdm
 from satl.config import Training
 from satl.core.errors import UserError
 from satl.data.images.batches import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     Augmentation,
     augmentation_draws,
     consecutive_order,
@@ -60,6 +62,7 @@ class Trainer:
         self.failures: list[UserError] = []
         self.pin_memory = self.device.type == "cuda"
         self.frozen = frozen_stages(backbone, self.training, self.device)
+        self.statistics = (backbone.mean, backbone.std)
         training = self.training
         self.train_images = open_images(
             observed, training.resize, training.image_cache, shared.train_pixels, "train"
@@ -141,7 +144,7 @@ class Trainer:
             raise Stopped(stop.signal)
 
     def _maps(self, images: Tensor) -> Tensor:
-        return frozen_maps(self.frozen, images, self.training.precision)
+        return frozen_maps(self.frozen, images, self.training.precision, *self.statistics)
 
     def _predict(self, lanes: list[Lane], stop: StopRequest) -> list[np.ndarray]:
         parts: list[list[Tensor]] = [[] for _ in lanes]
@@ -180,9 +183,18 @@ def frozen_stages(backbone: Backbone, training: Training, device: torch.device) 
 
 
 @torch.no_grad()
-def frozen_maps(frozen: nn.Module, images: Tensor, precision: str) -> Tensor:
-    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) maps of the frozen stages."""
-    images = normalise(images).contiguous(memory_format=torch.channels_last)
+def frozen_maps(
+    frozen: nn.Module,
+    images: Tensor,
+    precision: str,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Tensor:
+    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) maps of the frozen stages.
+
+    `mean` and `std` are those of the backbone's inputs.
+    """
+    images = normalise(images, mean, std).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
         return frozen(images)
 

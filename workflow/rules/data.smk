@@ -38,6 +38,7 @@ def training_table(wildcards):
 rule prepare:
     input:
         lambda wildcards: waited_for(dataset_of(wildcards).prepare_inputs()),
+        CHECKED,
     output:
         directory(f"{DATA}/prepared"),
     log:
@@ -55,6 +56,7 @@ rule prepare:
 rule table:
     input:
         lambda wildcards: waited_for(dataset_of(wildcards).inputs(wildcards.part)),
+        CHECKED,
         prepared=prepared_folder,
         train=training_table,
     output:

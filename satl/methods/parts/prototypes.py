@@ -4,7 +4,6 @@ Slots of zeros are empty, in banks and among centres.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -16,6 +15,9 @@ class FeatureBank(nn.Module):
         size: K, features per category.
         feature_dim: D.
     """
+
+    rows: Tensor
+    seen: Tensor
 
     def __init__(self, categories: int, size: int, feature_dim: int) -> None:
         super().__init__()
@@ -58,6 +60,8 @@ class Prototypes(nn.Module):
         period: epochs from one renewal to the next.
     """
 
+    centres: Tensor
+
     def __init__(self, bank: FeatureBank, clusters: int, first: int, period: int) -> None:
         super().__init__()
         self.bank, self.first, self.period = bank, first, period
@@ -96,10 +100,11 @@ def k_means(
     filled = points.any(2)
     centres = _spread_start(points, filled, clusters, generator)
     used = centres.any(2)
+    numbers = torch.arange(clusters, device=points.device)
     for _ in range(iterations):
         distance = torch.cdist(points, centres).masked_fill(~used.unsqueeze(1), torch.inf)
-        nearest = F.one_hot(distance.argmin(2), clusters).to(points.dtype)
-        members = nearest * filled.unsqueeze(2)
+        nearest = distance.argmin(2, keepdim=True) == numbers
+        members = (nearest & filled.unsqueeze(2)).to(points.dtype)
         count = members.sum(1).unsqueeze(2)
         means = members.transpose(1, 2) @ points / count.clamp(min=1)
         centres = torch.where(count > 0, means, centres)
@@ -116,8 +121,10 @@ def _spread_start(
     for k in range(clusters):
         remains = weight.sum(1, keepdim=True) > 0
         # Where no point remains, something must be drawn nevertheless; it becomes zeros.
-        pick = torch.multinomial(weight + ~remains, 1, generator=generator)
-        centres[:, k] = points[rows, pick.squeeze(1)] * remains
+        # As `torch.multinomial` draws, but without its checks, for which a GPU is waited for.
+        waiting = torch.empty_like(weight).exponential_(generator=generator)
+        pick = ((weight + ~remains) / waiting).argmax(1)
+        centres[:, k] = points[rows, pick] * remains
         distance = (points - centres[:, k, None]).square().sum(2)
         closest = torch.minimum(closest, distance)
         weight = closest * filled
