@@ -49,8 +49,8 @@ lock: .venv/ready ## renew requirements.lock after a change to pyproject.toml
 	    --no-header --no-emit-index-url --upgrade -o requirements.lock
 
 schema: .venv/ready ## renew the schema after a change to options
-	python -m satl schema > workflow/schemas/config.schema.json.part
-	mv workflow/schemas/config.schema.json.part workflow/schemas/config.schema.json
+	mkdir -p .schemas
+	python -m satl schema > .schemas/config.schema.json
 
 clean: ## remove what runs leave, results included
 	rm -rf results/*/ results/mlflow.db results/mlartifacts .snakemake

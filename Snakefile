@@ -18,9 +18,9 @@ rule all:
     default_target: True
 
 
+include: "workflow/rules/check.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/vg.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"

@@ -4,11 +4,11 @@ from torch import Tensor
 
 from satl.core.labels import NEGATIVE, UNKNOWN
 from satl.losses import partial_bce
-from satl.methods.base import Method, Progress, StepResult
-from satl.models.trunk import Outputs
+from satl.methods.base import Hyperparameters, Method, Progress, StepResult
+from satl.models.outputs import Outputs
 
 
-class AssumeNegative(Method):
+class AssumeNegative(Method[Hyperparameters]):
     """Binary cross-entropy over all entries, the unknown ones counted as negative.
 
     The assumption is the method, not a pseudo-label that it makes: none are reported.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from satl.losses import bce_terms, partial_bce
 from satl.methods.base import Hyperparameters, Method, Progress, StepResult
-from satl.models.trunk import Outputs
+from satl.models.outputs import Outputs
 
 
 class BalancedBCEOptions(Hyperparameters):
@@ -19,10 +19,8 @@ class BalancedBCEOptions(Hyperparameters):
     weight: float = Field(1.0, ge=0, description="weight of the balanced term; 0: partial BCE")
 
 
-class BalancedBCE(Method):
+class BalancedBCE(Method[BalancedBCEOptions]):
     """Partial BCE plus the same once more, balanced within each category."""
-
-    Options = BalancedBCEOptions
 
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
         balanced = self.options.weight * balanced_loss(outputs.logits, labels)

@@ -6,7 +6,7 @@ compare several predictions of one image (consistency, uncertainty) are not, as 
 not say how many predictions they take or when these agree. Neither is its graph network.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from satl.losses import bce_terms
 from satl.methods.base import Context, Hyperparameters, Method, Progress, StepResult
-from satl.models.trunk import Outputs
+from satl.models.outputs import Outputs
 
 
 class CurriculumLabelingOptions(Hyperparameters):
@@ -36,12 +36,13 @@ class CurriculumLabelingOptions(Hyperparameters):
     gamma: float = Field(1.0, gt=0, description="γ of g(p)")
 
 
-class CurriculumLabeling(Method):
+class CurriculumLabeling(Method[CurriculumLabelingOptions]):
     """Normalised partial BCE on known labels and on pseudo-labels that each epoch replaces."""
 
-    Options = CurriculumLabelingOptions
+    pseudo: Tensor
+    unknown: Tensor
 
-    def __init__(self, options: Any, context: Context) -> None:
+    def __init__(self, options: CurriculumLabelingOptions, context: Context) -> None:
         super().__init__(options, context)
         self.first_pseudo_epoch = context.first_epoch_after(options.warmup)
         self.register_buffer("pseudo", torch.zeros_like(context.labels))  # (N, C) int8

@@ -20,7 +20,7 @@ from satl.methods.base import Progress
 from satl.methods.parts.blending_method import BlendingMethod, BlendingOptions
 from satl.methods.parts.prototypes import renewal_due
 from satl.models.backbone import Backbone
-from satl.models.graph_trunk import GraphOutputs
+from satl.models.graph_net import GraphOutputs
 
 QUADRANTS = 4
 
@@ -42,7 +42,7 @@ class DSRBOptions(BlendingOptions):
     )
 
 
-class DSRB(BlendingMethod):
+class DSRB(BlendingMethod[DSRBOptions]):
     """Blends with the reversed batch, and with the mean maps of quadrants.
 
     In each image the unknown categories of highest score take the prototype of the quadrant in
@@ -50,15 +50,17 @@ class DSRB(BlendingMethod):
     since the last renewal.
     """
 
-    Options = DSRBOptions
+    sums: Tensor
+    counts: Tensor
+    prototypes: Tensor
 
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
-        shape = (len(words), QUADRANTS)
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
+        shape = (len(word_embeddings), QUADRANTS)
         self.period = max(1, self.context.first_epoch_after(self.options.renewal))
         self.register_buffer("sums", torch.zeros(*shape, model.feature_dim))
         self.register_buffer("counts", torch.zeros(shape))
         self.register_buffer("prototypes", torch.zeros(*shape, model.feature_dim))
-        return super().build_model(backbone, words, model)
+        return super().build_model(backbone, word_embeddings, model)
 
     @torch.no_grad()
     def remember(self, outputs: GraphOutputs, labels: Tensor, progress: Progress) -> None:

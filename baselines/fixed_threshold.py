@@ -1,18 +1,16 @@
 """Fixed threshold: pseudo-labels from one score threshold for all categories.
 
-It runs on the trunk and the schedule of SATL, so that comparing the two isolates what the
+It runs on the network and the schedule of SATL, so that comparing the two isolates what the
 category-specific thresholds do. With `ranking_weight: 1` it has SATL's ranking loss too.
 """
-
-from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from satl.losses import gap_ranking, partial_bce
+from satl.losses import differential_ranking, partial_bce
 from satl.methods.base import Context, Hyperparameters, Method, Progress, StepResult
-from satl.models.trunk import Outputs
+from satl.models.outputs import Outputs
 from satl.thresholds import Thresholds, pseudo_labels
 
 
@@ -27,12 +25,13 @@ class FixedThresholdOptions(Hyperparameters):
     ranking_weight: float = Field(0.0, ge=0, description="weight of SATL's ranking loss; 0: none")
 
 
-class FixedThreshold(Method):
+class FixedThreshold(Method[FixedThresholdOptions]):
     """Partial BCE on the known labels plus partial BCE on the pseudo-labels."""
 
-    Options = FixedThresholdOptions
+    tau_pos: Tensor
+    tau_neg: Tensor
 
-    def __init__(self, options: Any, context: Context) -> None:
+    def __init__(self, options: FixedThresholdOptions, context: Context) -> None:
         super().__init__(options, context)
         self.first_pseudo_epoch = context.first_epoch_after(options.warmup)
         one = torch.ones(len(context.categories))
@@ -43,7 +42,9 @@ class FixedThreshold(Method):
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
         losses = {"known": partial_bce(outputs.logits, labels)}
         if self.options.ranking_weight:
-            losses["ranking"] = self.options.ranking_weight * gap_ranking(outputs.logits, labels)
+            losses["ranking"] = self.options.ranking_weight * differential_ranking(
+                outputs.logits, labels
+            )
         if progress.epoch < self.first_pseudo_epoch:
             return StepResult(losses)
         thresholds = Thresholds(pos=self.tau_pos, neg=self.tau_neg)

@@ -4,7 +4,7 @@ SST's two transfers with margins that are learned instead of scheduled, and with
 place of a bank.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -15,9 +15,14 @@ from satl.losses import partial_bce
 from satl.methods.base import Context, Progress, StepResult
 from satl.methods.parts.graph_method import GraphMethod, PairOptions, PrototypeOptions
 from satl.methods.parts.prototypes import FeatureBank, Prototypes
-from satl.methods.parts.transfer import fill_positive, filled_in, inter_scores, intra_scores
+from satl.methods.parts.transfer import (
+    add_positive_pseudo_labels,
+    inter_scores,
+    intra_scores,
+    pseudo_label_mask,
+)
 from satl.models.backbone import Backbone
-from satl.models.graph_trunk import GraphOutputs
+from satl.models.graph_net import GraphOutputs
 
 # Soft labels of 0 and 1 have infinite cross-entropy.
 SOFTEST = 0.01
@@ -60,25 +65,24 @@ class HSTOptions(PairOptions, PrototypeOptions):
     )
 
 
-class HST(GraphMethod):
+class HST(GraphMethod[HSTOptions]):
     """Partial BCE, pair and contrastive losses; later BCE on transferred labels of both kinds.
 
     The published code's prototype term, mean(1 + y cos), pushes positives away from their
     prototypes; the paper's sense, 1 - y cos, is the default (`prototype_term`).
     """
 
-    Options = HSTOptions
     pairs = True
 
-    def __init__(self, options: Any, context: Context) -> None:
+    def __init__(self, options: HSTOptions, context: Context) -> None:
         super().__init__(options, context)
         self.margins = nn.Parameter(torch.full((2,), options.margin))
 
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
-        bank = FeatureBank(len(words), self.options.bank_size, model.feature_dim)
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
+        bank = FeatureBank(len(word_embeddings), self.options.bank_size, model.feature_dim)
         period = max(1, self.context.first_epoch_after(self.options.renewal))
         self.prototypes = Prototypes(bank, self.options.prototypes, self.first_epoch, period)
-        return super().build_model(backbone, words, model)
+        return super().build_model(backbone, word_embeddings, model)
 
     def step(self, outputs: GraphOutputs, labels: Tensor, progress: Progress) -> StepResult:
         losses = self.known_losses(outputs, labels, progress)
@@ -95,12 +99,12 @@ class HST(GraphMethod):
         pairs = intra_scores(outputs.pair_logits.detach(), labels)
         for scores, margin in zip((pairs, cosines.detach()), self.margins, strict=True):
             found = soft_pseudo_labels(scores, margin.detach()) > 0
-            filled.append(fill_positive(found, labels))
+            filled.append(add_positive_pseudo_labels(found, labels))
             trained.append(margin_loss(scores, labels, margin))
-        losses["margins"] = self.options.margin_weight * sum(trained)
+        losses["margins"] = self.options.margin_weight * (trained[0] + trained[1])
         for name, targets in zip(("intra", "inter"), filled, strict=True):
             losses[name] = partial_bce(outputs.logits, targets)
-        return StepResult(losses, filled_in(*filled, labels=labels))
+        return StepResult(losses, pseudo_label_mask(*filled, labels=labels))
 
     def _contrast(self, cosines: Tensor, labels: Tensor) -> Tensor:
         """Mean of 1 - y cos over known labels of categories that have prototypes."""

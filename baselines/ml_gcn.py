@@ -12,7 +12,7 @@ from satl.losses import partial_bce
 from satl.methods.base import Hyperparameters, Method, Progress, StepResult
 from satl.models.backbone import Backbone
 from satl.models.gcn import GCNModel, correlation_matrix, normalised_adjacency
-from satl.models.trunk import Outputs
+from satl.models.outputs import Outputs
 
 
 class MLGCNOptions(Hyperparameters):
@@ -27,18 +27,16 @@ class MLGCNOptions(Hyperparameters):
     hidden_dim: int = Field(1024, ge=1, description="width between the two graph convolutions")
 
 
-class MLGCN(Method):
-    """Partial BCE on a network of its own, of which only the backbone is the shared trunk's."""
+class MLGCN(Method[MLGCNOptions]):
+    """Partial BCE on a network of its own, which shares only the backbone with the others."""
 
-    Options = MLGCNOptions
-
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
         options = self.options
         correlation = correlation_matrix(
             self.context.labels, options.threshold, options.neighbour_weight
         )
         adjacency = normalised_adjacency(correlation)
-        return GCNModel(backbone, adjacency, words, options.hidden_dim)
+        return GCNModel(backbone, adjacency, word_embeddings, options.hidden_dim)
 
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
         return StepResult({"known": partial_bce(outputs.logits, labels)})

@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from satl.losses import partial_bce
-from satl.methods.base import Method, Progress, StepResult
-from satl.models.trunk import Outputs
+from satl.methods.base import Hyperparameters, Method, Progress, StepResult
+from satl.models.outputs import Outputs
 
 
-class PartialBCE(Method):
+class PartialBCE(Method[Hyperparameters]):
     """Binary cross-entropy averaged over the known entries of a batch."""
 
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:

@@ -16,7 +16,7 @@ from satl.methods.parts.blending_method import BlendingMethod, BlendingOptions
 from satl.methods.parts.graph_method import PrototypeOptions
 from satl.methods.parts.prototypes import FeatureBank, Prototypes
 from satl.models.backbone import Backbone
-from satl.models.graph_trunk import GraphOutputs
+from satl.models.graph_net import GraphOutputs
 
 __all__ = ["SARB", "SARBOptions", "blend_instances", "one_unknown"]
 
@@ -25,7 +25,7 @@ class SARBOptions(BlendingOptions, PrototypeOptions):
     """Hyperparameters of SARB."""
 
 
-class SARB(BlendingMethod):
+class SARB(BlendingMethod[SARBOptions]):
     """Blends with the reversed batch, and with one k-means prototype per image.
 
     As published, one centre index is drawn per batch, and one unknown category per image. An
@@ -34,13 +34,11 @@ class SARB(BlendingMethod):
     positives that training has seen, not of all those in the training set.
     """
 
-    Options = SARBOptions
-
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
-        bank = FeatureBank(len(words), self.options.bank_size, model.feature_dim)
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
+        bank = FeatureBank(len(word_embeddings), self.options.bank_size, model.feature_dim)
         period = max(1, self.context.first_epoch_after(self.options.renewal))
         self.prototypes = Prototypes(bank, self.options.prototypes, self.first_epoch, period)
-        return super().build_model(backbone, words, model)
+        return super().build_model(backbone, word_embeddings, model)
 
     def remember(self, outputs: GraphOutputs, labels: Tensor, progress: Progress) -> None:
         self.prototypes.update(

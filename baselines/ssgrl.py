@@ -9,19 +9,21 @@ from torch import Tensor, nn
 
 from satl.config import Model
 from satl.losses import partial_bce
-from satl.methods.base import Method, Progress, StepResult
+from satl.methods.base import Hyperparameters, Method, Progress, StepResult
 from satl.models.backbone import Backbone
 from satl.models.graph import cooccurrence
-from satl.models.graph_trunk import GraphTrunk
-from satl.models.trunk import Outputs
+from satl.models.graph_net import GraphNet
+from satl.models.outputs import Outputs
 
 
-class SSGRL(Method):
-    """Partial BCE on the trunk with a gated graph behind the decoupling."""
+class SSGRL(Method[Hyperparameters]):
+    """Partial BCE on semantic decoupling with a gated graph behind it."""
 
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
         adjacency = cooccurrence(self.context.labels)
-        return GraphTrunk(backbone, words, adjacency, model.feature_dim, model.attention_dim)
+        return GraphNet(
+            backbone, word_embeddings, adjacency, model.feature_dim, model.attention_dim
+        )
 
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
         return StepResult({"known": partial_bce(outputs.logits, labels)})

@@ -5,20 +5,23 @@ known positives (intra-image), or where its feature is near those of other image
 category is known to be present (inter-image).
 """
 
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from satl.config import Model
 from satl.losses import partial_bce
-from satl.methods.base import Context, Progress, StepResult
+from satl.methods.base import Progress, StepResult
 from satl.methods.parts.graph_method import GraphMethod, PairOptions
 from satl.methods.parts.prototypes import FeatureBank
-from satl.methods.parts.transfer import fill_positive, filled_in, inter_scores, intra_scores
+from satl.methods.parts.transfer import (
+    add_positive_pseudo_labels,
+    inter_scores,
+    intra_scores,
+    pseudo_label_mask,
+)
 from satl.models.backbone import Backbone
-from satl.models.graph_trunk import GraphOutputs
+from satl.models.graph_net import GraphOutputs
 
 
 def intra_pseudo_labels(pair_logits: Tensor, labels: Tensor, margin: float) -> Tensor:
@@ -33,7 +36,7 @@ def intra_pseudo_labels(pair_logits: Tensor, labels: Tensor, margin: float) -> T
         (B, C), dtype of `labels`; an image without known positives stays as it is.
     """
     some = (labels > 0).any(1, keepdim=True)
-    return fill_positive((intra_scores(pair_logits, labels) >= margin) & some, labels)
+    return add_positive_pseudo_labels((intra_scores(pair_logits, labels) >= margin) & some, labels)
 
 
 def inter_pseudo_labels(features: Tensor, bank: Tensor, labels: Tensor, margin: float) -> Tensor:
@@ -49,7 +52,7 @@ def inter_pseudo_labels(features: Tensor, bank: Tensor, labels: Tensor, margin: 
         (B, C), dtype of `labels`; a category with an empty bank stays as it is.
     """
     some = bank.any(2).any(1)
-    return fill_positive((inter_scores(features, bank) >= margin) & some, labels)
+    return add_positive_pseudo_labels((inter_scores(features, bank) >= margin) & some, labels)
 
 
 class SSTOptions(PairOptions):
@@ -63,22 +66,17 @@ class SSTOptions(PairOptions):
     bank_size: int = Field(100, ge=1, description="newest positives per category to compare with")
 
 
-class SST(GraphMethod):
+class SST(GraphMethod[SSTOptions]):
     """Partial BCE, pair and contrastive losses; later BCE on intra- and inter-image labels.
 
     The published margin falls by 0.025 an epoch, of 20; here in each twentieth of the epochs.
     """
 
-    Options = SSTOptions
     pairs = True
 
-    def __init__(self, options: Any, context: Context) -> None:
-        super().__init__(options, context)
-        self.bank: FeatureBank | None = None
-
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
-        self.bank = FeatureBank(len(words), self.options.bank_size, model.feature_dim)
-        return super().build_model(backbone, words, model)
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
+        self.bank = FeatureBank(len(word_embeddings), self.options.bank_size, model.feature_dim)
+        return super().build_model(backbone, word_embeddings, model)
 
     def margin(self, epoch: int) -> float:
         """The margin in an epoch (from 0) with pseudo-labels."""
@@ -97,4 +95,4 @@ class SST(GraphMethod):
             inter = inter_pseudo_labels(outputs.features, self.bank.features, labels, margin)
         losses["intra"] = partial_bce(outputs.logits, intra)
         losses["inter"] = partial_bce(outputs.logits, inter)
-        return StepResult(losses, filled_in(intra, inter, labels=labels))
+        return StepResult(losses, pseudo_label_mask(intra, inter, labels=labels))

@@ -13,8 +13,8 @@ def bce_terms(logits: Tensor, labels: Tensor) -> Tensor:
     """
     labels = labels.float()
     sign = labels.sign()
-    turned = logits.float() * sign
-    terms = F.binary_cross_entropy_with_logits(turned, labels.abs(), reduction="none")
+    signed_logits = logits.float() * sign
+    terms = F.binary_cross_entropy_with_logits(signed_logits, labels.abs(), reduction="none")
     return terms * sign.abs()
 
 
@@ -34,7 +34,7 @@ def partial_bce(logits: Tensor, labels: Tensor, margin: float = 0.0) -> Tensor:
     return terms.sum() / counted.sum().clamp(min=1)
 
 
-def gap_ranking(logits: Tensor, labels: Tensor) -> Tensor:
+def differential_ranking(logits: Tensor, labels: Tensor) -> Tensor:
     """Differential ranking loss on mean scores, our reading of SATL (docs/methods.md).
 
     For each category with a known positive and a known negative in the batch:
@@ -124,12 +124,14 @@ def contrastive(
     weight = positive.float()
     draws = torch.rand(cosine.shape, generator=generator, device=cosine.device)
     for negative in (first * second < 0, (first < 0) & (second < 0)):
-        weight = weight + torch.where(count > 0, _thinned(negative, draws, cosine, count), negative)
+        weight = weight + torch.where(
+            count > 0, _negative_pair_weights(negative, draws, cosine, count), negative
+        )
     terms = 1 - torch.where(positive, cosine, -cosine)
     return (weight * terms).sum() / weight.sum().clamp(min=1)
 
 
-def _thinned(chosen: Tensor, draws: Tensor, cosine: Tensor, count: Tensor) -> Tensor:
+def _negative_pair_weights(chosen: Tensor, draws: Tensor, cosine: Tensor, count: Tensor) -> Tensor:
     """How often each `chosen` pair counts: `2 count` of them at random, `count` by cosine."""
     ranks = torch.arange(len(draws), device=draws.device)
     weight = torch.zeros_like(draws)

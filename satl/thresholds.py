@@ -1,18 +1,16 @@
-"""Score distributions of positives and negatives by category, and thresholds read off them.
+"""Score distributions of positives and negatives by category, and pseudo-labels by thresholds.
 
 Scores are logits z. All of this is a reading of SATL (docs/methods.md): the paper's equations
-were not at hand. Every rule is a function of the same statistics and is chosen by config.
+were not at hand. The rules that read thresholds off these statistics are in threshold_rules.py.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-PSEUDO_COUNTS = 2.0  # n0: weight of the pooled moments in each category's moments
+PRIOR_STRENGTH = 2.0  # n0: weight of the pooled moments in each category's moments
 MIN_VARIANCE = 1e-4
-MIN_GAP = 0.01  # below this distance of the means a category gets no thresholds
 HISTOGRAM_RANGE = (-12.0, 12.0)
 HISTOGRAM_BINS = 240
 
@@ -59,6 +57,11 @@ class ScoreStatistics(nn.Module):
         decay: γ, applied before each update; 1 - 1/steps makes an epoch the memory.
     """
 
+    n: Tensor
+    sum: Tensor
+    sum_squares: Tensor
+    histogram: Tensor
+
     def __init__(self, categories: int, decay: float) -> None:
         super().__init__()
         self.decay = decay
@@ -89,9 +92,9 @@ class ScoreStatistics(nn.Module):
         total = self.n.sum(1, keepdim=True).clamp(min=1e-6)
         pooled_mean = self.sum.sum(1, keepdim=True) / total
         pooled_square = self.sum_squares.sum(1, keepdim=True) / total
-        weight = self.n + PSEUDO_COUNTS
-        mu = (self.sum + PSEUDO_COUNTS * pooled_mean) / weight
-        square = (self.sum_squares + PSEUDO_COUNTS * pooled_square) / weight
+        weight = self.n + PRIOR_STRENGTH
+        mu = (self.sum + PRIOR_STRENGTH * pooled_mean) / weight
+        square = (self.sum_squares + PRIOR_STRENGTH * pooled_square) / weight
         var = (square - mu.square()).clamp(min=MIN_VARIANCE)
         return Moments(self.n[0], mu[0], var[0], self.n[1], mu[1], var[1])
 
@@ -102,86 +105,6 @@ class ScoreStatistics(nn.Module):
         square = self.sum_squares.sum(1, keepdim=True) / n.clamp(min=1e-6)
         var = (square - mu.square()).clamp(min=MIN_VARIANCE)
         return Moments(n[0], mu[0], var[0], n[1], mu[1], var[1])
-
-
-def gaussian_thresholds(
-    moments: Moments, q: float, *, prior_pos: bool, prior_neg: bool
-) -> Thresholds:
-    """Where the posterior of two Gaussians of equal variance reaches q, on either side.
-
-    τ+ = m + (v/Δ)(logit q - logit π) and τ- = m - (v/Δ)(logit q + logit π), each with or
-    without its prior term π; Δ = μ+ - μ-, m their midpoint, v the shared variance. τ- never
-    exceeds τ+. Where Δ <= 0.01 there is nothing to tell apart: +inf and -inf.
-    """
-    gap = moments.mu_pos - moments.mu_neg
-    middle = (moments.mu_pos + moments.mu_neg) / 2
-    slope = moments.shared_var / gap
-    certainty = torch.logit(torch.tensor(q))
-    prior = torch.logit(moments.prior)
-    pos = middle + slope * (certainty - (prior if prior_pos else 0))
-    neg = middle - slope * (certainty + (prior if prior_neg else 0))
-    return _where_separable(gap, pos, neg)
-
-
-def _where_separable(gap: Tensor, pos: Tensor, neg: Tensor) -> Thresholds:
-    separable = gap > MIN_GAP
-    pos = torch.where(separable, pos, torch.inf)
-    neg = torch.where(separable, torch.minimum(neg, pos), -torch.inf)
-    return Thresholds(pos=pos, neg=neg)
-
-
-def _posterior(statistics: ScoreStatistics, q: float) -> Thresholds:
-    # No prior on the negative side, on purpose: pseudo-negatives would swallow hidden positives.
-    return gaussian_thresholds(statistics.moments(), q, prior_pos=True, prior_neg=False)
-
-
-def _symmetric(statistics: ScoreStatistics, q: float) -> Thresholds:
-    return gaussian_thresholds(statistics.moments(), q, prior_pos=True, prior_neg=True)
-
-
-def _likelihood(statistics: ScoreStatistics, q: float) -> Thresholds:
-    return gaussian_thresholds(statistics.moments(), q, prior_pos=False, prior_neg=False)
-
-
-def _crossing(statistics: ScoreStatistics, q: float) -> Thresholds:
-    return gaussian_thresholds(statistics.moments(), 0.5, prior_pos=True, prior_neg=True)
-
-
-def _means(statistics: ScoreStatistics, q: float) -> Thresholds:
-    moments = statistics.moments()
-    gap = moments.mu_pos - moments.mu_neg
-    return _where_separable(gap, moments.mu_pos, moments.mu_neg)
-
-
-def _global(statistics: ScoreStatistics, q: float) -> Thresholds:
-    one = gaussian_thresholds(statistics.pooled_moments(), q, prior_pos=True, prior_neg=False)
-    categories = statistics.n.shape[1]
-    return Thresholds(pos=one.pos.expand(categories), neg=one.neg.expand(categories))
-
-
-def _precision(statistics: ScoreStatistics, q: float) -> Thresholds:
-    """Lowest bin edge above which, and highest below which, a share q has the right sign."""
-    low, high = HISTOGRAM_RANGE
-    edges = torch.linspace(low, high, HISTOGRAM_BINS + 1, device=statistics.n.device)
-    positives, negatives = statistics.histogram
-    above_pos, above_neg = positives.flip(1).cumsum(1).flip(1), negatives.flip(1).cumsum(1).flip(1)
-    below_pos, below_neg = positives.cumsum(1), negatives.cumsum(1)
-    good_pos = (above_pos > 0) & (above_pos >= q * (above_pos + above_neg))
-    good_neg = (below_neg > 0) & (below_neg >= q * (below_pos + below_neg))
-    pos = torch.where(good_pos, edges[:-1], torch.inf).amin(1)
-    neg = torch.where(good_neg, edges[1:], -torch.inf).amax(1)
-    return Thresholds(pos=pos, neg=torch.minimum(neg, pos))
-
-
-RULES: dict[str, Callable[[ScoreStatistics, float], Thresholds]] = {
-    "posterior": _posterior,
-    "crossing": _crossing,
-    "symmetric": _symmetric,
-    "likelihood": _likelihood,
-    "means": _means,
-    "precision": _precision,
-    "global": _global,
-}
 
 
 def pseudo_labels(logits: Tensor, labels: Tensor, thresholds: Thresholds) -> Tensor:

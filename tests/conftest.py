@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from trials import shared, weights  # noqa: F401 (fixtures)
 
-from satl.data.coco import read_coco
+from satl.data.formats.coco import read_coco
 from satl.data.splits import split
 from satl.data.table import LabelTable
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from satl.core.registry import METHODS, method_class
+from satl.cli.methods import method_class
+from satl.core.places import METHODS
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from trials import same_numbers, spec
 
+from satl.cli.methods import method_class
 from satl.config import load
-from satl.core.registry import METHODS
+from satl.core.places import METHODS
 from satl.estimate.synthetic import synthetic_run
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs.folder import RunFolder
@@ -28,9 +29,10 @@ def test_a_step_does_not_wait_for_the_gpu(method, precision):
     training = DEMO.training.model_copy(update={"precision": precision})
     experiment = DEMO.model_copy(update={"training": training})
     prepare_torch(training, CUDA)
+    kind = method_class(method)
     backbone = build_backbone("tiny", initial_weights("tiny", "random"))
     frozen = backbone.frozen.to(CUDA, memory_format=torch.channels_last)
-    run = synthetic_run(experiment, method, 20, backbone, CUDA)
+    run = synthetic_run(experiment, kind, kind.Options(), 20, backbone, CUDA)
     images = torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8, device=CUDA)
     rows = torch.arange(32, device=CUDA)
     for _ in range(2):

@@ -11,7 +11,7 @@ import torch
 from trials import TRAINING, apart, same_numbers, spec
 
 from satl.core.errors import UserError
-from satl.core.registry import METHODS
+from satl.core.places import METHODS
 from satl.data.splits import split
 from satl.data.table import LabelTable
 from satl.runs.folder import THRESHOLD_COLUMNS, TRAIN_FILES, RunFolder

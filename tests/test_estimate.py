@@ -8,10 +8,12 @@ import torch
 import yaml
 
 from satl.cli import main
+from satl.cli.methods import checked_methods
 from satl.config import parse
 from satl.core.errors import UserError
+from satl.data.formats.base import DatasetSize
 from satl.estimate.cards import Card, count
-from satl.estimate.sizes import DatasetSize, dataset_sizes, pixel_bytes, run_bytes
+from satl.estimate.sizes import dataset_sizes, pixel_bytes, run_bytes
 from satl.estimate.times import Cost, DatasetCosts, measure, training_hours
 
 CONFIG = {
@@ -55,7 +57,7 @@ def test_sizes_come_from_the_annotations_once_they_are_there(tmp_path, coco_fold
 def test_unknown_sizes_are_asked_for():
     section = {part: {"images": "x", "annotations": f"{part}.json"} for part in ("train", "test")}
     wanted = experiment(datasets={"photos": {"format": "coco", **section}})
-    with pytest.raises(UserError, match=r"train\.json.*datasets\.photos\.train\.expected_images"):
+    with pytest.raises(UserError, match=r"datasets\.photos: train\.json.*train\.expected_images"):
         dataset_sizes(wanted)
 
 
@@ -79,7 +81,9 @@ def test_hours_are_those_of_shared_and_own_parts():
 
 def test_measuring_times_every_method():
     config = experiment()
-    costs = measure(config, dataset_sizes(config), torch.device("cpu"), seconds=0.5)
+    costs = measure(
+        config, checked_methods(config), dataset_sizes(config), torch.device("cpu"), seconds=0.5
+    )
     assert costs.keys() == {"photos", "drawn"}
     for cost in costs.values():
         assert cost.methods.keys() == {"satl", "sst"}
@@ -113,7 +117,7 @@ def test_without_a_gpu_the_costs_on_three_cards_are_counted(tmp_path, capsys):
 
 def test_counted_work_and_memory_follow_the_network():
     config = experiment(methods={"partial_bce": {}, "ssgrl": {}, "sst": {}})
-    counts = count(config, dataset_sizes(config))["drawn"]
+    counts = count(config, checked_methods(config), dataset_sizes(config))["drawn"]
     plain, graph, pairs = counts.methods.values()
     # A convolution's forward pass costs half of its backward pass.
     assert plain.train == pytest.approx(3 * plain.test, rel=0.2)

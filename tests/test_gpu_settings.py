@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from trials import TRAINING, spec
 
+from satl.cli.methods import method_class
 from satl.config import load
 from satl.core.errors import UserError
-from satl.core.registry import METHODS
+from satl.core.places import METHODS
 from satl.data.images.batches import Images
 from satl.estimate.synthetic import synthetic_run
 from satl.models.backbone import build_backbone, initial_weights
@@ -135,8 +136,8 @@ def test_no_step_waits_for_the_gpu(demo, method, step, monkeypatch):
     """At every epoch of the schedule, so that prototypes are renewed in some first step."""
     # PyTorch's checks its input with item(), but on the CPU alone.
     monkeypatch.setattr(F, "one_hot", lambda index, n: (index[..., None] == torch.arange(n)).long())
-    experiment, backbone = demo
-    run = synthetic_run(experiment, method, 20, backbone, CPU)
+    (experiment, backbone), kind = demo, method_class(method)
+    run = synthetic_run(experiment, kind, kind.Options(), 20, backbone, CPU)
     size = experiment.training.batch_size
     features = frozen_features(backbone.frozen, torch.zeros(size, 3, 32, 32), "fp32")
     rows = torch.arange(size)

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from conftest import golden
 
-from satl.losses import contrastive, gap_ranking, pair_asymmetric, partial_bce
+from satl.losses import contrastive, differential_ranking, pair_asymmetric, partial_bce
 
 
 def tensors(name):
@@ -31,12 +31,12 @@ def test_partial_bce_of_hard_labels_is_torch_bce_over_the_known_entries():
 def test_unknown_entries_get_no_gradient():
     logits = torch.randn(3, 4, requires_grad=True)
     labels = torch.tensor([[1, 0, -1, 0]] * 3)
-    (partial_bce(logits, labels) + gap_ranking(logits, labels)).backward()
+    (partial_bce(logits, labels) + differential_ranking(logits, labels)).backward()
     assert (logits.grad[:, [1, 3]] == 0).all()
     assert (logits.grad[:, [0, 2]] != 0).all()
 
 
-def test_gap_ranking_equals_the_pairwise_hinge_of_margin_one():
+def test_differential_ranking_equals_the_pairwise_hinge_of_margin_one():
     torch.manual_seed(1)
     logits, labels = torch.randn(9, 6), torch.randint(-1, 2, (9, 6))
     labels[:, 5] = 1  # no negative: does not count
@@ -46,10 +46,10 @@ def test_gap_ranking_equals_the_pairwise_hinge_of_margin_one():
         pairs = (1 - (positive[:, None] - negative[None])).clamp(min=0)
         hinges.append(pairs.mean())
     expected = torch.stack(hinges).mean()
-    assert gap_ranking(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert differential_ranking(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
-@pytest.mark.parametrize("loss", [partial_bce, gap_ranking])
+@pytest.mark.parametrize("loss", [partial_bce, differential_ranking])
 def test_nothing_known_gives_zero_with_a_gradient_graph(loss):
     logits = torch.randn(2, 3, requires_grad=True)
     value = loss(logits, torch.zeros(2, 3, dtype=torch.int8))
@@ -58,7 +58,7 @@ def test_nothing_known_gives_zero_with_a_gradient_graph(loss):
     assert (logits.grad == 0).all()
 
 
-@pytest.mark.parametrize("loss", [partial_bce, gap_ranking])
+@pytest.mark.parametrize("loss", [partial_bce, differential_ranking])
 def test_extreme_and_half_precision_logits_stay_finite(loss):
     logits = torch.tensor([[300.0, -300.0], [-300.0, 300.0]], dtype=torch.bfloat16)
     value = loss(logits.requires_grad_(), torch.tensor([[1, 1], [-1, -1]]))

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from satl.methods.parts.prototypes import FeatureBank, Prototypes, k_means
+from satl.methods.parts.prototypes import FeatureBank, Prototypes, _spread_start, k_means
 
 
 def test_the_bank_keeps_the_newest_positives():
@@ -66,3 +67,43 @@ def test_centres_are_renewed_when_due():
     assert torch.equal(centres(5, 1), first)
     assert torch.equal(centres(9, 0), first)
     assert not torch.equal(centres(10, 0), first)
+
+
+class Waits(TorchDispatchMode):
+    """Notes operations for whose result the CPU has to wait on a GPU."""
+
+    NAMES = ("multinomial", "_local_scalar_dense", "nonzero")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(name in str(func) for name in self.NAMES):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_k_means_waits_for_nothing():
+    points = torch.randn(3, 20, 4, generator=torch.Generator().manual_seed(0))
+    with Waits() as waits:
+        k_means(points, 4, torch.Generator().manual_seed(0))
+    assert waits.found == []
+
+
+def test_nan_among_the_points_is_no_error():
+    """The run has diverged, and the engine says so."""
+    points = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    points[1, 2] = torch.nan
+    centres = k_means(points, 3, torch.Generator().manual_seed(0))
+    assert centres[0].isfinite().all()
+
+
+def test_starts_are_drawn_by_their_weight():
+    """Two far points and one near the first: the second start is almost always the far one."""
+    points = torch.tensor([[[0.0, 1], [0, 1.1], [9, 9]]])
+    draws = [
+        _spread_start(points, points.any(2), 2, torch.Generator().manual_seed(seed))
+        for seed in range(60)
+    ]
+    assert sum((start == 9).any().item() for start in draws) > 55

@@ -5,13 +5,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from satl.thresholds import (
-    RULES,
-    ScoreStatistics,
-    Thresholds,
-    gaussian_thresholds,
-    pseudo_labels,
-)
+from satl.threshold_rules import RULES, gaussian_thresholds
+from satl.thresholds import ScoreStatistics, Thresholds, pseudo_labels
 
 
 def filled(seed=0, rows=400, categories=4, decay=1.0):

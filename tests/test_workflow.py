@@ -159,7 +159,7 @@ def test_images_are_decoded_again_only_at_another_size(tree, changes, again):
         write_config(tree)
     assert ("images" in jobs) == again
     assert jobs["train"] == {"satl-known-0.50+1", "partial_bce-known-0.50+1"}
-    assert not {"glyphs", "table"} & jobs.keys()
+    assert not {"prepare", "table"} & jobs.keys()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_images_are_decoded_again_only_at_another_size(tree, changes, again):
         ("baselines/partial_bce.py", {"train", "evaluate", "report", "track", "all"}),
         ("satl/evaluation/evaluate.py", {"evaluate", "report", "track", "all"}),
         ("satl/tracking/mlflow.py", {"track", "all"}),
-        ("satl/core/registry.py", set()),
+        ("satl/core/places.py", set()),
     ],
 )
 def test_an_edit_reruns_what_depends_on_it(tree, file, reruns):
@@ -226,7 +226,10 @@ def kill_training(tree):
         ({"training": {"epoch": 3}}, r"training\.epoch: unknown key \(did you mean 'epochs'"),
         ({"known_ratios": [2]}, r"2\.0 is outside \(0, 1\]"),
         ({"methods": {"stal": {}}}, "unknown method 'stal'"),
-        ({"methods": {"satl": {"qq": 1}}}, "unknown option qq"),
+        (
+            {"methods": {"satl": {"qq": 1}}},
+            r"methods\.satl\.qq: unknown key .*there are rule, q,",
+        ),
         ({"datasets": {"d": {"format": "voc"}}}, "'voc'"),
     ],
 )
@@ -302,7 +305,7 @@ def test_visual_genome_to_its_splits(tree):
     datasets["vg.200"]["names"] = {4: "it's a man"}
     write_config(tree, "vg.yaml", name="vg", datasets=datasets, known_ratios=[0.5])
     jobs = planned(tree, "--until", "split", config="vg.yaml")
-    assert {"vg_names", "vg_table", "split"} <= jobs.keys()
+    assert {"prepare", "table", "split"} <= jobs.keys()
     files = ("train.npz", "test.npz", "known-0.50/seed-0.npz")
     paths = [Path("results/vg/data/vg.200", name) for name in files]
     targets = ["--printshellcmds", *map(str, paths)]  # a flag ends the list of --configfile

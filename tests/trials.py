@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from satl.config import Model, Training
+from satl.cli.methods import checked_method
+from satl.config import MethodEntry, Model, Training
 from satl.models.backbone import initial_weights
 from satl.runs.folder import RunFolder
 from satl.training.context import RunSpec, Shared
@@ -45,7 +46,8 @@ def apart(shared):
 
 
 def spec(observed, folder, method="satl", **options):
-    return RunSpec("x", "shapes", method, method, options, observed, folder)
+    checked = checked_method(method, MethodEntry(method=method, options=options))
+    return RunSpec("x", "shapes", method, method, *checked, observed, folder)
 
 
 def same_numbers(first: Path, second: Path) -> None:

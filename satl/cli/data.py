@@ -1,42 +1,64 @@
-"""`satl glyphs`, `table` and `split`: from pictures to partial labels."""
+"""`satl prepare`, `table` and `split`: from images and annotations to partial labels."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from satl.cli.options import add_command, choose, config_option, out_option, path_option
+from satl.cli.options import Options, add_command, choose, config_option, out_option, path_option
 from satl.core.errors import UserError
 
+if TYPE_CHECKING:
+    from satl.data.formats.base import DataFormat
+    from satl.data.table import LabelTable
 
-def _glyphs(commands) -> None:
-    parser = add_command(commands, "glyphs", _run_glyphs, "draw the embedded data set")
+BY_HAND = ("images", "unannotated", "crowds", "expected_images")
+FROM_CONFIG = ("dataset", "part", "prepared")
+
+
+def _dataset_option(parser: Options, required: bool = True) -> None:
+    parser.add_argument("--dataset", required=required, help="name of the data set in the config")
+
+
+def _dataset(args: argparse.Namespace) -> "DataFormat":
+    from satl.config import load
+
+    dataset: DataFormat = choose(load(args.config).datasets, args.dataset, "dataset")
+    return dataset
+
+
+def _prepare(commands: Any) -> None:
+    text = "write what both tables of a data set need, e.g. draw the pictures of the embedded one"
+    parser = add_command(commands, "prepare", _run_prepare, text)
     config_option(parser)
-    parser.add_argument("--dataset", required=True, help="its name in the config")
-    out_option(parser, "folder for the images and the two instances_*.json")
+    _dataset_option(parser)
+    out_option(parser, "folder to write, for `satl table --prepared`")
 
 
-def _run_glyphs(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    from satl.config import GlyphsDataset, load
-    from satl.data.glyphs.dataset import draw_dataset
-
-    dataset = choose(load(args.config).datasets, args.dataset, "dataset")
-    if not isinstance(dataset, GlyphsDataset):
-        raise UserError(f"data set {args.dataset} has format {dataset.format}, not glyphs")
-    draw_dataset(args.out, dataset.train_images, dataset.test_images, dataset.seed, tqdm)
+def _run_prepare(args: argparse.Namespace) -> None:
+    print(json.dumps(_dataset(args).prepare(args.out), indent=2))
 
 
-def _table(commands) -> None:
-    parser = add_command(commands, "table", _run_table, "read COCO annotations into a label table")
-    parser.add_argument("annotations", type=Path, help="instances_*.json")
-    parser.add_argument("--images", type=Path, required=True, help="folder of the image files")
-    for name, text in (
+def _table(commands: Any) -> None:
+    text = "read annotations into a label table: of a config's data set, or a COCO file"
+    parser = add_command(commands, "table", _run_table, text)
+    config = parser.add_argument_group("a data set of a config, of any format")
+    path_option(config, "--config", "the experiment file (YAML)", required=False)
+    _dataset_option(config, required=False)
+    config.add_argument("--part", choices=("train", "test"))
+    path_option(config, "--prepared", "folder that `satl prepare` wrote", required=False)
+    coco = parser.add_argument_group("or one annotation file in COCO's format")
+    coco.add_argument("annotations", type=Path, nargs="?", help="instances_*.json")
+    coco.add_argument("--images", type=Path, metavar="DIR", help="folder of the image files")
+    for name, what in (
         ("--unannotated", "images without any annotation"),
         ("--crowds", "annotations with iscrowd"),
     ):
-        parser.add_argument(name, choices=("keep", "drop"), default="keep", help=text)
-    parser.add_argument("--expected-images", type=int, help="stop unless there are so many images")
+        coco.add_argument(name, choices=("keep", "drop"), help=f"{what} (keep)")
+    coco.add_argument("--expected-images", type=int, help="any other number is an error")
+    path_option(
+        parser, "--same-categories-as", "another table; different ones are an error", required=False
+    )
     path_option(
         parser, "--images-out", "also write the images without their labels", required=False
     )
@@ -44,22 +66,47 @@ def _table(commands) -> None:
 
 
 def _run_table(args: argparse.Namespace) -> None:
-    from satl.data.coco import read_coco
+    from satl.data.table import LabelTable, check_same_categories
 
-    table = read_coco(
-        args.annotations,
-        args.images,
-        unannotated=args.unannotated,
-        crowds=args.crowds,
-        expected_images=args.expected_images,
-    )
+    table = _table_of_config(args) if args.config else _table_of_coco(args)
+    if args.same_categories_as:
+        check_same_categories(LabelTable.load(args.same_categories_as), table)
     if args.images_out:
         table.without_labels().save(args.images_out)
     table.save(args.out)
     print(json.dumps({**table.counts(), **table.info}, indent=2))
 
 
-def _split(commands) -> None:
+def _table_of_config(args: argparse.Namespace) -> "LabelTable":
+    _refuse(args, ("annotations", *BY_HAND), "--config, whose data set says it")
+    if args.dataset is None or args.part is None:
+        raise UserError("--config needs --dataset NAME and --part train or test")
+    return _dataset(args).table(args.part, args.prepared)
+
+
+def _table_of_coco(args: argparse.Namespace) -> "LabelTable":
+    from satl.data.formats.coco import read_coco
+
+    _refuse(args, FROM_CONFIG, "an annotation file; give --config")
+    if args.annotations is None or args.images is None:
+        raise UserError("give ANNOTATIONS and --images DIR, or --config, --dataset and --part")
+    table = read_coco(
+        args.annotations,
+        args.images,
+        crowds=args.crowds or "keep",
+        expected_images=args.expected_images,
+    )
+    return table.annotated() if args.unannotated == "drop" else table
+
+
+def _refuse(args: argparse.Namespace, names: tuple[str, ...], beside: str) -> None:
+    for name in names:
+        if getattr(args, name) is not None:
+            option = name if name == "annotations" else f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} does not go with {beside}")
+
+
+def _split(commands: Any) -> None:
     parser = add_command(commands, "split", _run_split, "hide a random share of the labels")
     parser.add_argument("table", type=Path, help="label table (.npz)")
     parser.add_argument("--known-ratio", type=float, required=True, help="in (0, 1]")
@@ -83,4 +130,4 @@ def _run_split(args: argparse.Namespace) -> None:
     print(json.dumps({**observed.counts(), **observed.info}, indent=2))
 
 
-COMMANDS = (_glyphs, _table, _split)
+COMMANDS = (_prepare, _table, _split)

@@ -22,6 +22,7 @@ def _estimate(commands) -> None:
 
 
 def _run_estimate(args: argparse.Namespace) -> None:
+    from satl.cli.methods import checked_methods
     from satl.config import load
     from satl.estimate.sizes import dataset_sizes
     from satl.estimate.times import measure, training_hours
@@ -29,16 +30,17 @@ def _run_estimate(args: argparse.Namespace) -> None:
     from satl.training.engine import choose_device
 
     experiment = load(args.config)
+    methods = checked_methods(experiment)
     sizes = dataset_sizes(experiment)
     asked_for = args.device or experiment.device
     device = choose_device(asked_for)
     _print_extent(experiment, sizes)
     if asked_for == "auto" and device.type == "cpu":
         print("\nno GPU here: on the machine that is to train, hours are measured")
-        _print_cards(experiment, sizes)
+        _print_cards(experiment, methods, sizes)
         return
     print(f"measuring for about {args.seconds:.0f} seconds on {device_name(device)} …", flush=True)
-    costs = measure(experiment, sizes, device, args.seconds)
+    costs = measure(experiment, methods, sizes, device, args.seconds)
     for dataset, cost in costs.items():
         print(f"\n{dataset}: milliseconds per batch of {experiment.training.batch_size}")
         print(f"  {'images and frozen stages':28}{1000 * cost.shared.train:10.1f}")
@@ -54,11 +56,11 @@ def _run_estimate(args: argparse.Namespace) -> None:
     print("Reading images is not in it: image_cache: disk, or enough workers, should keep up.")
 
 
-def _print_cards(experiment, sizes) -> None:
+def _print_cards(experiment, methods, sizes) -> None:
     from satl.estimate.cards import CARDS, GB, UTILISATION, count
     from satl.estimate.times import training_hours
 
-    counts = count(experiment, sizes)
+    counts = count(experiment, methods, sizes)
     asked = experiment.runs_per_job
     print(
         f"{'an estimate, by counting':28}{'GB per job':>12}{'runs_per_job':>14}{'hours':>10}\n"

@@ -8,6 +8,7 @@ from typing import Any
 from satl.core.errors import UserError
 
 Parser = argparse.ArgumentParser
+Options = argparse.ArgumentParser | argparse._ArgumentGroup
 Run = Callable[[argparse.Namespace], None]
 
 
@@ -18,7 +19,7 @@ def add_command(commands: Any, name: str, run: Run, text: str) -> Parser:
     return parser
 
 
-def path_option(parser: Parser, option: str, text: str, required: bool = True) -> None:
+def path_option(parser: Options, option: str, text: str, required: bool = True) -> None:
     """An option that names a file."""
     parser.add_argument(option, type=Path, required=required, metavar="FILE", help=text)
 

@@ -1,4 +1,4 @@
-"""`satl evaluate`, `report`, `track` and `schema`: from run folders to what people read."""
+"""`satl evaluate`, `report` and `track`: from run folders to what people read."""
 
 import argparse
 import json
@@ -63,20 +63,8 @@ def _run_track(args: argparse.Namespace) -> None:
     print(json.dumps(track(experiment, args.results / experiment.name, args.tracking_uri)))
 
 
-def _schema(commands: Any) -> None:
-    text = "print the JSON schema of experiment files"
-    add_command(commands, "schema", _run_schema, text)
-
-
-def _run_schema(args: argparse.Namespace) -> None:
-    from satl.cli.schema import experiment_schema
-
-    print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
-
-
 COMMANDS = (
     _evaluate,
     _report,
     _track,
-    _schema,
 )

@@ -1,13 +1,14 @@
 """The JSON schema of experiment files, made from the same classes that read them.
 
-`workflow/schemas/config.schema.json` holds what `python -m satl schema` prints: Snakemake
-checks the options of methods with it without importing them, and editors complete from it.
+For editors, which complete keys from what `python -m satl schema` prints (`make schema`);
+`satl check` checks files with the classes themselves.
 """
 
 from typing import Any
 
+from satl.cli.methods import method_class
 from satl.config import Experiment
-from satl.core.registry import METHODS, method_class
+from satl.core.places import METHODS
 
 
 def experiment_schema() -> dict[str, Any]:

@@ -31,7 +31,7 @@ def _run_backbone(args: argparse.Namespace) -> None:
 
     from satl.config import load
     from satl.core.files import writing
-    from satl.models.backbone import initial_weights
+    from satl.models.backbone import build_backbone, initial_weights
     from satl.training.engine import choose_device
     from satl.training.lease import leased_device
     from satl.training.pretrain import pretrain_on_glyphs
@@ -43,6 +43,7 @@ def _run_backbone(args: argparse.Namespace) -> None:
             weights = pretrain_on_glyphs(name, experiment.pretraining, choose_device(device))
     else:
         weights = initial_weights(name, _imagenet(experiment) or source)
+    build_backbone(name, weights, experiment.model.frozen)  # says what is wrong with them
     with writing(args.out) as temporary:
         torch.save(weights, temporary)
 
@@ -88,6 +89,7 @@ def _train(commands) -> None:
 
 
 def _run_train(args: argparse.Namespace) -> None:
+    from satl.cli.methods import checked_method
     from satl.config import load
     from satl.data.table import LabelTable
     from satl.training.context import RunSpec, Shared
@@ -104,8 +106,12 @@ def _run_train(args: argparse.Namespace) -> None:
     for name, observed, folder in args.runs:
         entry = choose(experiment.methods, name, "method")
         table = LabelTable.load(Path(observed))
-        paths = {"experiment": experiment.name, "dataset": args.dataset, "folder": Path(folder)}
-        runs.append(RunSpec(variant=name, **entry.model_dump(), observed=table, **paths))
+        runs.append(
+            RunSpec(
+                experiment.name, args.dataset, name, entry.method,
+                *checked_method(name, entry), table, Path(folder),
+            )
+        )  # fmt: skip
     test = LabelTable.load(args.test_images).without_labels()
     with leased_device(args.device or experiment.device, experiment.runs_per_device) as device:
         shared = Shared(

@@ -1,20 +1,29 @@
 """The experiment file as a whole: data sets, methods, known ratios, seeds, protocol."""
 
 import contextlib
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from satl.config.catalogue import CATALOGUE
-from satl.config.datasets import DATASETS, Dataset
 from satl.config.explain import explain, suggestion
 from satl.config.sources import SourceOverride
 from satl.config.training import Model, Pretraining, Training
 from satl.core.errors import UserError
 from satl.core.files import read_yaml
-from satl.core.registry import METHODS
+from satl.core.places import METHODS
 from satl.core.strict import Name, Strict
+from satl.data.formats import FORMATS
+from satl.data.formats.base import DataFormat
+
+if TYPE_CHECKING:
+    Dataset = DataFormat
+else:
+    # Whatever formats there are: the union is built at run time, which no type checker follows.
+    Dataset = Annotated[reduce(or_, FORMATS.values()), Field(discriminator="format")]
 
 
 class MethodEntry(Strict):
@@ -174,7 +183,7 @@ def parse(content: Any, where: str) -> Experiment:
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where} is not valid:\n{explain(error, Experiment, DATASETS)}") from error
+        raise UserError(f"{where} is not valid:\n{explain(error, Experiment, FORMATS)}") from error
 
 
 def load(path: Path) -> Experiment:
@@ -183,11 +192,15 @@ def load(path: Path) -> Experiment:
 
 
 def read_options(schema: type[Strict], options: dict[str, Any], where: str) -> Any:
-    """`options` checked against the hyperparameters `schema` of a method. Raises UserError."""
+    """`options` checked against the hyperparameters `schema` of a method.
+
+    Raises:
+        UserError: a line per problem; keys begin with `where`, e.g. `methods.satl`.
+    """
     try:
         return schema.model_validate(options)
     except ValidationError as error:
-        raise UserError(f"{where}: not valid:\n{explain(error, schema, DATASETS)}") from error
+        raise UserError(explain(error, schema, FORMATS, within=where)) from error
 
 
 def ratio_name(ratio: float) -> str:

@@ -11,28 +11,35 @@ RENAMED_KEYS = {"lanes": "runs_per_job"}
 
 
 def explain(
-    error: ValidationError, schema: type[BaseModel], datasets: Mapping[str, type[BaseModel]]
+    error: ValidationError,
+    schema: type[BaseModel],
+    datasets: Mapping[str, type[BaseModel]],
+    within: str = "",
 ) -> str:
-    """One line a problem: the dotted key, what is wrong, and the nearest known key.
+    """One line per problem: the dotted key, what is wrong, and the nearest known key.
 
     Args:
         error: what pydantic found.
         schema: what it checked against.
-        datasets: the schemas of data sets by their `format`.
+        datasets: the classes of data formats by their name.
+        within: the dotted key of what was checked, where that is a section; its keys are listed.
     """
     lines = []
     for problem in error.errors():
         keys = [str(key) for key in _without_tag(problem["loc"])]
-        where = ".".join(keys) or "the whole"
+        where = ".".join([within, *keys] if within else keys) or "the whole"
         if problem["type"] == "extra_forbidden":
             known = _known_keys(schema, problem["loc"][:-1], datasets)
-            lines.append(f"  {where}: {_unknown(where, known)}")
+            all_known = f"; there are {', '.join(known) or 'none'}" if within else ""
+            lines.append(f"  {where}: {_unknown(where, known)}{all_known}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "union_tag_not_found":
-                message = f"`format` is missing ({' or '.join(datasets)})"
+                message = f"`format` is missing: one of {', '.join(datasets)}"
             elif problem["type"] == "union_tag_invalid":
-                message = f"format {problem['ctx']['tag']!r} is none of {', '.join(datasets)}"
+                tag = problem["ctx"]["tag"]
+                near = suggestion(tag, datasets)
+                message = f"unknown format {tag!r}{near}; the formats are {', '.join(datasets)}"
             found = problem["input"]
             shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
             lines.append(f"  {where}: {message[0].lower()}{message[1:]}{shown}")

@@ -4,18 +4,30 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from satl.config.catalogue import IMAGENET_WEIGHTS
 from satl.config.explain import suggestion
 from satl.core.strict import Strict, setting
 
 
 class Model(Strict):
-    """The trunk that all methods share (methods: shared protocol, feature path)."""
+    """The network that all methods share."""
 
-    backbone: Literal["resnet101", "resnet50", "resnet18", "tiny"] = "resnet101"
+    backbone: str = Field(
+        "resnet101",
+        pattern=r"^(timm/)?[A-Za-z0-9_.]+$",
+        description="resnet18, resnet50, resnet101 (torchvision's), tiny, or any convolutional "
+        "network of timm's by its name there (timm/resnet50 is timm's)",
+    )
+    frozen: str | None = Field(
+        None,
+        min_length=1,
+        description="name of the last frozen stage, e.g. layer3; all: the whole backbone is "
+        "frozen; none: nothing is; by default all but the last stage is frozen",
+    )
     weights: str = Field(
         "imagenet",
         description="imagenet (torchvision's IMAGENET1K_V1, downloaded), glyphs (a short "
-        "pre-training on single glyphs), random, or the path of a state_dict",
+        "pre-training on single glyphs), random, or the path of a state_dict (.pt, .safetensors)",
     )
     feature_dim: int = Field(1024, ge=1, description="D, channels after the 1x1 convolution")
     attention_dim: int = Field(512, ge=1, description="width of the semantic attention")
@@ -34,8 +46,12 @@ class Model(Strict):
                 f"weights {self.weights!r}{suggestion(self.weights, known)}: neither one of "
                 f"{', '.join(known)} nor the path of a file"
             )
-        if self.weights == "imagenet" and self.backbone == "tiny":
-            raise ValueError("there are no ImageNet weights for backbone 'tiny'")
+        if self.weights == "imagenet" and self.backbone not in IMAGENET_WEIGHTS:
+            raise ValueError(
+                f"there are no ImageNet weights for backbone {self.backbone!r}"
+                f"{suggestion(self.backbone, IMAGENET_WEIGHTS)} to download, only for "
+                f"{', '.join(IMAGENET_WEIGHTS)}: set `weights` to the path of a state_dict"
+            )
         words = self.word_vectors
         if words is not None and words != "glove" and not set(words) & set("./\\"):
             raise ValueError(

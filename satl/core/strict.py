@@ -1,10 +1,13 @@
-"""The base of all sections of the experiment file, and how a setting is declared."""
+"""What all parts of the experiment file share: strictness, names, and what a setting affects."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Affects = Literal["results", "speed", "presentation"]
 
 
 class Strict(BaseModel):
@@ -13,27 +16,40 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-def setting(
-    default: Any = ..., *, affects: Literal["results", "speed", "presentation"], **field: Any
-) -> Any:
-    """A pydantic `Field` that says what it affects; a plain `Field` affects results.
+def setting(default: Any = ..., *, affects: Affects = "results", **field_options: Any) -> Any:
+    """`pydantic.Field` that also says what the setting can change.
 
     Args:
-        default: as of `Field`.
-        affects: settings of speed and presentation change no number: a result stays valid when
-            they are changed.
-        **field: as of `Field`.
+        default: the value where the file gives none; without one, the key is required.
+        affects: results (any number), speed (only how long it takes) or presentation (only how
+            results are shown). Fields made by `pydantic.Field` count as results.
+        field_options: options of `pydantic.Field`, such as `description` or `ge`.
     """
-    return Field(default, json_schema_extra={"affects": affects}, **field)
+    return Field(default, json_schema_extra={"affects": affects}, **field_options)
 
 
 def result_affecting(section: BaseModel) -> dict[str, Any]:
-    """The section as JSON-like values, nested sections too, without what changes no number."""
-    values = section.model_dump(mode="json")
-    for name, field in type(section).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("affects", "results") != "results":
-            del values[name]
-        elif isinstance(inner := getattr(section, name), BaseModel):
-            values[name] = result_affecting(inner)
-    return values
+    """The section as JSON-like values, without the settings that cannot change a result.
+
+    Sections inside it, also in lists and mappings, are reduced in the same way.
+    """
+    return {
+        name: _reduced(getattr(section, name))
+        for name, field in type(section).model_fields.items()
+        if _affects(field) == "results"
+    }
+
+
+def _affects(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra.get("affects", "results")) if isinstance(extra, dict) else "results"
+
+
+def _reduced(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return result_affecting(value)
+    if isinstance(value, dict):
+        return {str(key): _reduced(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_reduced(item) for item in value]
+    return to_jsonable_python(value)

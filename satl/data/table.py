@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,27 @@ class LabelTable:
     def without_labels(self) -> "LabelTable":
         """The same images with every label unknown, and nothing else that tells of labels."""
         return replace(self, labels=np.full_like(self.labels, UNKNOWN), info={"labels": "withheld"})
+
+    def annotated(self) -> "LabelTable":
+        """The images with a positive label; `info` says how many others were dropped.
+
+        The published partial labels keep them, all-negative; several later papers drop them.
+
+        Raises:
+            UserError: no image is left.
+        """
+        kept = np.flatnonzero((self.labels == POSITIVE).any(1))
+        if not kept.size:
+            raise UserError(
+                f"{self.folder}: no image has any of the {len(self.categories)} categories"
+            )
+        return replace(
+            self,
+            file_names=tuple(self.file_names[row] for row in kept),
+            image_ids=self.image_ids[kept],
+            labels=self.labels[kept],
+            info={**self.info, "images_dropped": len(self.file_names) - len(kept)},
+        )
 
     def counts(self) -> dict[str, Any]:
         """Facts that a person checks at a glance."""
@@ -113,3 +136,58 @@ def check_same_categories(train: LabelTable, test: LabelTable) -> None:
         f"categories ({len(train.categories)} and {len(test.categories)}): {difference}. "
         "Give both annotation files the same `categories` list."
     )
+
+
+def table_of_names(
+    folder: Path, present: Mapping[str, Iterable[str]], categories: Sequence[str], source: Path
+) -> LabelTable:
+    """The table of fully labelled images, from the names of each image's categories.
+
+    Args:
+        folder: holds the image files.
+        present: names of the categories of each image, by file name relative to `folder`; rows
+            follow its order, all other categories are absent.
+        categories: all names, in the order of columns.
+        source: the file that says so, for messages.
+
+    Raises:
+        UserError: there is no image, an image is missing, or a category is not in `categories`.
+    """
+    if not present:
+        raise UserError(f"{source}: names no image")
+    column = {name: index for index, name in enumerate(categories)}
+    labels = np.full((len(present), len(categories)), NEGATIVE, dtype=np.int8)
+    for row, (image, names) in enumerate(present.items()):
+        for name in names:
+            if name not in column:
+                raise UserError(f"{source}: category {name!r} of image {image} is not in the list")
+            labels[row, column[name]] = POSITIVE
+    check_images_exist(folder, tuple(present), source)
+    return LabelTable(
+        folder=str(folder),
+        file_names=tuple(present),
+        image_ids=np.arange(len(present)),
+        categories=tuple(categories),
+        labels=labels,
+        info={"annotations": str(source)},
+    )
+
+
+def check_images_exist(folder: Path, names: Sequence[str], source: Path) -> None:
+    """Raises UserError unless `folder` has all image files that the file `source` names."""
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such image folder (for {source})")
+    # One listing of each folder instead of a question to the file system for every image.
+    parents = {os.path.dirname(name) for name in names}
+    present = {
+        os.path.join(parent, entry.name)
+        for parent in parents
+        if Path(folder, parent).is_dir()
+        for entry in os.scandir(Path(folder, parent))
+    }
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise UserError(
+            f"{folder}: {len(missing)} of the {len(names)} images that {source} names "
+            f"are missing: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}"
+        )

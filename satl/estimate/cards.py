@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from satl.config import Experiment, read_options
-from satl.core.registry import method_class
-from satl.estimate.sizes import DatasetSize
-from satl.estimate.times import Cost, DatasetCosts
-from satl.methods.base import Context, Progress
+from satl.config import Experiment
+from satl.data.formats.base import DatasetSize
+from satl.estimate.times import Cost, DatasetCosts, Methods
+from satl.methods.base import Context, Hyperparameters, Method, Progress
 from satl.models.backbone import Backbone, build_backbone, initial_weights
 
 # Share of the peak that training is assumed to reach; convolutional networks reach 0.2 to 0.5.
@@ -91,10 +90,12 @@ class Counts:
         return DatasetCosts(shared, methods)
 
 
-def count(experiment: Experiment, sizes: dict[str, DatasetSize]) -> dict[str, Counts]:
+def count(
+    experiment: Experiment, methods: Methods, sizes: dict[str, DatasetSize]
+) -> dict[str, Counts]:
     """By data set: what one image costs in each part, counted on tensors without data."""
     name = experiment.model.backbone
-    backbone = build_backbone(name, initial_weights(name, "random"))
+    backbone = build_backbone(name, initial_weights(name, "random"), experiment.model.frozen)
     side = experiment.training.image_size
     with WITHOUT_DATA, FlopCounterMode(display=False) as flops, torch.no_grad():
         images = torch.zeros(1, 3, side, side)
@@ -102,7 +103,7 @@ def count(experiment: Experiment, sizes: dict[str, DatasetSize]) -> dict[str, Co
     work = float(flops.get_total_flops())
     shared = Count(work, work, 0.0, _frozen_bytes(experiment, backbone, images))
     by_categories = {
-        c: {m: _count(experiment, m, c, backbone, features) for m in experiment.methods}
+        c: {m: _count(experiment, *method, c, backbone, features) for m, method in methods.items()}
         for c in {size.categories for size in sizes.values()}
     }
     return {d: Counts(shared, by_categories[size.categories]) for d, size in sizes.items()}
@@ -126,12 +127,15 @@ def _frozen_bytes(experiment: Experiment, backbone: Backbone, images: Tensor) ->
 
 
 def _count(
-    experiment: Experiment, name: str, categories: int, backbone: Backbone, features: Tensor
+    experiment: Experiment,
+    kind: type[Method],
+    options: Hyperparameters,
+    categories: int,
+    backbone: Backbone,
+    features: Tensor,
 ) -> Count:
     """Of a method's own network and losses, in mid-schedule."""
-    entry, training = experiment.methods[name], experiment.training
-    kind = method_class(entry.method)
-    options = read_options(kind.Options, entry.options, f"methods.{name}")
+    training = experiment.training
     labels = torch.zeros(1, categories, dtype=torch.int8)
     context = Context(tuple(map(str, range(categories))), training.epochs, 1000, labels)
     method = kind(options, context)

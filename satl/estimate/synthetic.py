@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from satl.config import Experiment, read_options
-from satl.core.registry import method_class
+from satl.config import Experiment
 from satl.data.splits import split
 from satl.data.table import LabelTable
+from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import Backbone
 from satl.training.context import RunSpec, Shared
 from satl.training.engine import build_run
@@ -19,17 +19,20 @@ BATCHES = 4  # of the synthetic table
 
 
 def synthetic_run(
-    experiment: Experiment, name: str, categories: int, backbone: Backbone, device: torch.device
+    experiment: Experiment,
+    kind: type[Method],
+    options: Hyperparameters,
+    categories: int,
+    backbone: Backbone,
+    device: torch.device,
 ) -> TrainingRun:
-    """A run of method `name` in mid-schedule, on images that do not exist."""
-    entry, training = experiment.methods[name], experiment.training
+    """A run of a method in mid-schedule, on images that do not exist."""
+    training, name = experiment.training, kind.__name__
     table = split(synthetic_table(training.batch_size * BATCHES, categories), 0.5)
-    spec = RunSpec(experiment.name, "synthetic", name, **entry.model_dump(), observed=table,
-                  folder=Path())  # fmt: skip
-    shared = Shared(experiment.model.model_copy(update={"word_vectors": None}), training, table,
-                    Path(), Path(), device)  # fmt: skip
-    options = read_options(method_class(entry.method).Options, entry.options, f"methods.{name}")
-    run = build_run(spec, options, shared, backbone, seed=0, folder=Path())
+    spec = RunSpec(experiment.name, "synthetic", name, name, kind, options, table, Path())
+    model = experiment.model.model_copy(update={"word_vectors": None})
+    shared = Shared(model, training, table, Path(), Path(), device)
+    run = build_run(spec, shared, backbone, seed=0, folder=Path())
     run.epoch = training.epochs // 2  # when pseudo-labels have begun
     return run
 

@@ -5,20 +5,23 @@ then what they share, once, and the methods' parts of all its runs.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
 
 from satl.config import Experiment
+from satl.data.formats.base import DatasetSize
 from satl.data.images.batches import Augmentation, augmentation_draws
-from satl.estimate.sizes import DatasetSize
 from satl.estimate.synthetic import synthetic_run
+from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import Backbone, build_backbone, initial_weights
 from satl.runs.layout import training_jobs
 from satl.training.precision import prepare_torch
 from satl.training.trainer import frozen_features, frozen_stages
+
+Methods = Mapping[str, tuple[type[Method], Hyperparameters]]
 
 
 @dataclass(frozen=True)
@@ -39,27 +42,35 @@ class DatasetCosts:
 
 
 def measure(
-    experiment: Experiment, sizes: dict[str, DatasetSize], device: torch.device, seconds: float
+    experiment: Experiment,
+    methods: Methods,
+    sizes: dict[str, DatasetSize],
+    device: torch.device,
+    seconds: float,
 ) -> dict[str, DatasetCosts]:
     """Time random images through the real models and methods, in mid-schedule.
 
     Args:
-        experiment: whose model, protocol and methods are timed.
+        experiment: whose model and protocol are timed.
+        methods: class and options of each of its methods, by the names it gives them.
         sizes: of its data sets; the number of categories matters.
         device: to be timed.
         seconds: to spend on all measurements, roughly.
     """
     prepare_torch(experiment.training, device)
     weights = initial_weights(experiment.model.backbone, "random")
-    backbone = build_backbone(experiment.model.backbone, weights)
+    backbone = build_backbone(experiment.model.backbone, weights, experiment.model.frozen)
     categories = sorted({size.categories for size in sizes.values()})
     budget = seconds / (len(categories) * (len(experiment.methods) + 1))
-    by_categories = {c: _costs(experiment, c, backbone, device, budget) for c in categories}
+    by_categories = {
+        c: _costs(experiment, methods, c, backbone, device, budget) for c in categories
+    }
     return {name: by_categories[size.categories] for name, size in sizes.items()}
 
 
 def _costs(
     experiment: Experiment,
+    methods: Methods,
     categories: int,
     backbone: Backbone,
     device: torch.device,
@@ -81,11 +92,13 @@ def _costs(
         _seconds(lambda: features_of(test), device, budget / 2) / training.eval_batch_size,
     )
     features = features_of(augment(read.to(device), draws)), features_of(test)
-    methods = {
-        name: _method_cost(experiment, name, categories, backbone, features, budget)
-        for name in tqdm(experiment.methods, desc=f"{categories} categories", unit="method")
+    costs = {
+        name: _method_cost(experiment, kind, options, categories, backbone, features, budget)
+        for name, (kind, options) in tqdm(
+            methods.items(), desc=f"{categories} categories", unit="method"
+        )
     }
-    return DatasetCosts(shared, methods)
+    return DatasetCosts(shared, costs)
 
 
 def _random_images(count: int, side: int) -> torch.Tensor:
@@ -94,14 +107,15 @@ def _random_images(count: int, side: int) -> torch.Tensor:
 
 def _method_cost(
     experiment: Experiment,
-    name: str,
+    kind: type[Method],
+    options: Hyperparameters,
     categories: int,
     backbone: Backbone,
     features: tuple[torch.Tensor, torch.Tensor],
     budget: float,
 ) -> Cost:
     train, test = features
-    run = synthetic_run(experiment, name, categories, backbone, train.device)
+    run = synthetic_run(experiment, kind, options, categories, backbone, train.device)
     rows = torch.arange(len(train), device=train.device)
 
     def train_step(step: int) -> None:

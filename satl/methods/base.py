@@ -7,18 +7,21 @@ are trained along with the model.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
 from satl.config import Model, Strict
 from satl.models.backbone import Backbone
-from satl.models.trunk import Outputs, Trunk
+from satl.models.decoupling_net import SemanticDecouplingNet
 
 
 class Hyperparameters(Strict):
     """Base of every method's hyperparameters; YAML overrides them, an unknown key is an error."""
+
+
+OptionsT = TypeVar("OptionsT", bound=Hyperparameters)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,10 @@ class Context:
     labels: Tensor  # (N, C) int8, the observed labels of all training images
 
     def first_epoch_after(self, warmup: float) -> int:
-        """The first epoch (from 0) after a warm-up of that share of all epochs, if any of one."""
+        """Index (from 0) of the first epoch after warm-up.
+
+        `warmup` is a fraction of all epochs; a warm-up that is not 0 lasts at least one epoch.
+        """
         return max(1, round(warmup * self.epochs)) if warmup else 0
 
 
@@ -61,8 +67,10 @@ class StepResult:
     pseudo_labels: Tensor | None = None
 
 
-class Method(nn.Module, ABC):
-    """Base class of all methods.
+class Method(nn.Module, ABC, Generic[OptionsT]):
+    """Base class of all methods: `class SATL(Method[SATLOptions])`.
+
+    The class in brackets is also found as `SATL.Options`.
 
     Args:
         options: an instance of the class's `Options`.
@@ -71,21 +79,32 @@ class Method(nn.Module, ABC):
 
     Options: ClassVar[type[Hyperparameters]] = Hyperparameters
 
-    def __init__(self, options: Any, context: Context) -> None:
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for base in vars(cls).get("__orig_bases__", ()):
+            for given in get_args(base):
+                # A base of several methods has a type variable, whose bound is its own Options.
+                schema: Any = given.__bound__ if isinstance(given, TypeVar) else given
+                if "Options" not in vars(cls) and issubclass(schema, Hyperparameters):
+                    cls.Options = schema
+
+    def __init__(self, options: OptionsT, context: Context) -> None:
         super().__init__()
         self.options = options
         self.context = context
 
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
-        """The trained part of the network: maps of the frozen stages to `Outputs`."""
-        return Trunk(backbone, words, model.feature_dim, model.attention_dim)
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
+        """The trained part of the network: feature maps of the frozen stages to `Outputs`."""
+        return SemanticDecouplingNet(
+            backbone, word_embeddings, model.feature_dim, model.attention_dim
+        )
 
     @abstractmethod
-    def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
+    def step(self, outputs: Any, labels: Tensor, progress: Progress) -> StepResult:
         """Losses of one training batch; may update the method's state.
 
         Args:
-            outputs: of the model, with gradients.
+            outputs: of the model, with gradients: `Outputs`, or what its network gives of it.
             labels: (B, C) int8, the observed labels: +1, -1, or 0 for unknown.
             progress: where in training this is.
         """

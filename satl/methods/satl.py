@@ -4,35 +4,36 @@ The equations of the paper (Expert Systems with Applications, 2026) were not at 
 piece is, and why, stands in docs/methods.md. Every piece can be replaced by an option.
 """
 
-from typing import Any, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from satl.losses import bce_terms, gap_ranking
+from satl.losses import bce_terms, differential_ranking
 from satl.methods.base import Context, Hyperparameters, Method, Progress, StepResult
-from satl.models.trunk import Outputs
-from satl.thresholds import RULES, ScoreStatistics, pseudo_labels
+from satl.models.outputs import Outputs
+from satl.threshold_rules import RULES, known_rule
+from satl.thresholds import ScoreStatistics, pseudo_labels
 
 
 class SATLOptions(Hyperparameters):
     """Hyperparameters of SATL."""
 
-    rule: Literal[
-        "posterior", "crossing", "symmetric", "likelihood", "means", "precision", "global"
-    ] = Field("posterior", description="how thresholds are read off the score distributions")
+    rule: Annotated[str, AfterValidator(known_rule)] = Field(
+        "posterior",
+        description="how thresholds are read off the score distributions",
+        json_schema_extra={"enum": [*RULES]},
+    )
     q: float = Field(0.95, gt=0.5, lt=1, description="certainty that a threshold asks for")
     warmup: float = Field(0.2, ge=0, le=1, description="share of epochs before pseudo-labels")
     pseudo_weight: float = Field(0.3, ge=0, description="λ, weight of pseudo-labels; 0: none")
     ranking_weight: float = Field(1.0, ge=0, description="w, weight of the ranking loss; 0: none")
 
 
-class SATL(Method):
+class SATL(Method[SATLOptions]):
     """Category-specific thresholds that learn from score distributions, plus a ranking loss."""
 
-    Options = SATLOptions
-
-    def __init__(self, options: Any, context: Context) -> None:
+    def __init__(self, options: SATLOptions, context: Context) -> None:
         super().__init__(options, context)
         self.first_pseudo_epoch = context.first_epoch_after(options.warmup)
         # One epoch of memory.
@@ -46,7 +47,9 @@ class SATL(Method):
         known = (labels != 0).sum().clamp(min=1)
         losses = {"known": bce_terms(outputs.logits, labels).sum() / known}
         if self.options.ranking_weight:
-            losses["ranking"] = self.options.ranking_weight * gap_ranking(outputs.logits, labels)
+            losses["ranking"] = self.options.ranking_weight * differential_ranking(
+                outputs.logits, labels
+            )
         if not self.options.pseudo_weight or progress.epoch < self.first_pseudo_epoch:
             return StepResult(losses)
         thresholds = RULES[self.options.rule](self.statistics, self.options.q)

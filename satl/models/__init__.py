@@ -1,4 +1,4 @@
-"""Networks: backbones, semantic decoupling, graph, pair head, and the trunks. No losses."""
+"""Networks: backbones, semantic decoupling, graph, pair head, and whole networks. No losses."""
 
 from satl.models.decoupling import SemanticDecoupling
 from satl.models.graph import GatedGraph

@@ -1,72 +1,50 @@
-"""Convolutional backbones, cut into a frozen part and the last stage, which methods train."""
+"""Convolutional backbones, cut into a frozen part and the last stages, which methods train."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from satl.config import Model
+from satl.config.explain import suggestion
 from satl.core.errors import UserError
-from satl.core.files import existing
 from satl.core.seeds import derive_seed
+from satl.models.networks import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    OWN,
+    Stages,
+    build_network,
+    build_stages,
+    in_sequence,
+    input_statistics,
+    whole_names,
+)
+from satl.models.weights import load_by_name, load_weights
+
+__all__ = [
+    "Backbone", "build_backbone", "build_network", "check_backbone", "initial_weights",
+    "input_statistics", "load_weights",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """`frozen` (stem … layer3) is shared and in eval mode; `last` (layer4) is to be copied."""
+    """`frozen` (stem … layer3) is shared and in eval mode; `last` (layer4) is to be copied.
+
+    Attributes:
+        channels: of the feature map behind `last`.
+        mean, std: per channel, of images in 0..1: what the inputs of `frozen` are scaled by.
+    """
 
     frozen: nn.Module
     last: nn.Module
     channels: int
-
-
-class TinyResNet(nn.Module):
-    """A residual network for 64-pixel pictures on a CPU: four blocks, stride 8, 96 channels.
-
-    Its stages bear torchvision's names, so that it is cut and loaded like the large ones. As in
-    a ResNet-101 the frozen stages do most of the work and the last is a bottleneck: runs that
-    share the frozen stages (`runs_per_job`) then cost little each.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 24, kernel_size=3, stride=2, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(24)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        self.layer1 = _block(24, 40, stride=1)
-        self.layer2 = _block(40, 80, stride=2)
-        self.layer3 = _block(80, 96, stride=1)
-        self.layer4 = nn.Sequential(Bottleneck(96, 24))
-        self.fc = nn.Linear(96, num_classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised images to (B, num_classes) logits."""
-        maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
-        return self.fc(maps.mean((2, 3)))
-
-
-def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    same = stride == 1 and inputs == outputs
-    shortcut = None if same else _shortcut(inputs, outputs, stride)
-    return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut))
-
-
-def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
-
-
-def build_network(name: str, num_classes: int = 1000) -> nn.Module:
-    """The whole classification network, randomly initialised from the global generator."""
-    if name == "tiny":
-        return TinyResNet(num_classes)
-    return getattr(torchvision.models, name)(weights=None, num_classes=num_classes)
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
 
 def initial_weights(name: str, source: str, seed: int = 0) -> dict[str, Tensor]:
@@ -78,7 +56,7 @@ def initial_weights(name: str, source: str, seed: int = 0) -> dict[str, Tensor]:
         seed: of the random initialisation.
 
     Raises:
-        UserError: no such file, or not a state_dict.
+        UserError: no such backbone, no such file, or not a state_dict.
     """
     if source == "random":
         with torch.random.fork_rng(devices=[]):
@@ -87,36 +65,47 @@ def initial_weights(name: str, source: str, seed: int = 0) -> dict[str, Tensor]:
     return load_weights(Path(source))
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state_dict. Raises UserError where `path` holds something else."""
-    try:
-        state = torch.load(existing(path, "weights file"), map_location="cpu", weights_only=True)
-    except UserError:
-        raise
-    except Exception as error:  # torch.load's errors on foreign files have no common type
-        raise UserError(f"{path}: not a PyTorch state_dict ({error})") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path}: not a PyTorch state_dict of tensors")
-    return state
+def build_backbone(name: str, weights: dict[str, Tensor], frozen: str | None = None) -> Backbone:
+    """Cut the network after a stage and freeze the first part.
 
-
-def build_backbone(name: str, weights: dict[str, Tensor]) -> Backbone:
-    """Cut the network after layer3 and freeze the first part.
+    Args:
+        name: the backbone, as in the config.
+        weights: a state_dict of the whole network; its classifier is ignored.
+        frozen: the last frozen stage, `all` or `none`; None: all stages but the last.
 
     Raises:
-        UserError: `weights` are not those of this network (its classifier apart).
+        UserError: there is no such network or stage; `weights` are not those of this network.
     """
-    network = build_network(name, num_classes=1)
-    state = {key: value for key, value in weights.items() if not key.startswith("fc.")}
-    state |= {key: value for key, value in network.state_dict().items() if key.startswith("fc.")}
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"model.weights: not weights of backbone {name!r}: {error}") from error
-    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
-    frozen = nn.Sequential(OrderedDict((part, getattr(network, part)) for part in names))
-    frozen = fold_batch_norm(frozen.requires_grad_(False).eval())
-    return Backbone(frozen=frozen, last=network.layer4, channels=network.fc.in_features)
+    stages = build_stages(name)
+    count = frozen_count(stages, name, frozen)
+    load_by_name(in_sequence(stages.modules), weights, whole_names(name), name)
+    parts = list(stages.modules.items())
+    first: nn.Module = in_sequence(dict(parts[:count])).requires_grad_(False).eval()
+    if name in OWN:
+        first = fold_batch_norm(first)
+    last = parts[count][1] if len(parts) == count + 1 else in_sequence(dict(parts[count:]))
+    return Backbone(first, last, stages.channels, *input_statistics(name))
+
+
+def frozen_count(stages: Stages, name: str, frozen: str | None) -> int:
+    """How many of a network's modules are frozen. Raises UserError that names the stages."""
+    if frozen in ("all", "none"):
+        return len(stages.modules) if frozen == "all" else 0
+    if frozen is None:
+        return list(stages.modules).index(stages.cuts[-2]) + 1
+    cut = frozen.replace(".", "_")
+    if cut not in stages.cuts:
+        raise UserError(
+            f"model.frozen: {name} has no stage {frozen!r}{suggestion(cut, stages.cuts)}; its "
+            f"stages are {', '.join(stages.cuts)} (or all, or none)"
+        )
+    return list(stages.modules).index(cut) + 1
+
+
+def check_backbone(model: Model) -> None:
+    """Raises UserError if there is no such backbone or stage; loads no weights."""
+    with torch.device("meta"):
+        frozen_count(build_stages(model.backbone), model.backbone, model.frozen)
 
 
 def fold_batch_norm(stages: nn.Module) -> nn.Module:
@@ -127,7 +116,7 @@ def fold_batch_norm(stages: nn.Module) -> nn.Module:
             `downsample` pair); changed in place.
     """
     for module in stages.modules():
-        names = dict(module.named_children())
+        names: dict[str, Any] = dict(module.named_children())
         pairs = [(n, n.replace("conv", "bn")) for n in names if n.startswith("conv")]
         if isinstance(names.get("0"), nn.Conv2d):
             pairs.append(("0", "1"))

@@ -1,5 +1,7 @@
 """Semantic decoupling: one feature vector per category, by attention over positions."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -11,7 +13,7 @@ GPU_GROUP_ENTRIES = 2**26
 
 
 class SemanticDecoupling(nn.Module):
-    """Category features guided by word vectors (SSGRL, Chen et al., ICCV 2019, Eq. 2-5).
+    """Category features guided by word embeddings (SSGRL, Chen et al., ICCV 2019, Eq. 2-5).
 
     a_p = fc1 f_p, b_c = fc2 v_c, coefficient = fc4(fc3(tanh(a_p * b_c))), softmax over positions.
     No nonlinearity stands between fc3 and fc4 and the softmax ignores constants, so the
@@ -24,7 +26,7 @@ class SemanticDecoupling(nn.Module):
     Args:
         feature_dim: D, channels of the feature map.
         attention_dim: I, width of the attention.
-        word_dim: length of the word vectors.
+        word_dim: length of the word embeddings.
     """
 
     def __init__(self, feature_dim: int, attention_dim: int, word_dim: int = 300) -> None:
@@ -36,25 +38,26 @@ class SemanticDecoupling(nn.Module):
         self.fc3.bias.requires_grad_(False)
         self.fc4.bias.requires_grad_(False)
 
-    def attention(self, positions: Tensor, words: Tensor) -> Tensor:
-        """(B, P, D) features and (C, word_dim) words to (B, P, C) weights that sum to 1 over P."""
-        keys, queries = self.fc1(positions), self.fc2(words)
+    def attention(self, positions: Tensor, word_embeddings: Tensor) -> Tensor:
+        """(B, P, D) features, (C, word_dim) word embeddings: (B, P, C) float32, of sum 1 over P."""
+        keys, queries = self.fc1(positions), self.fc2(word_embeddings)
         with torch.autocast(positions.device.type, enabled=False):
             weight = (self.fc4.weight @ self.fc3.weight).squeeze(0)
             scores = _Scores.apply(keys.float(), 2 * queries.float(), 2 * weight)
-        return torch.softmax(scores, dim=1).to(positions.dtype)
+        return torch.softmax(scores, dim=1)
 
-    def forward(self, maps: Tensor, words: Tensor) -> Tensor:
-        """(B, D, H, W) feature maps and (C, word_dim) words to (B, C, D) category features."""
-        positions = maps.flatten(2).transpose(1, 2)
-        return self.attention(positions, words).transpose(1, 2) @ positions
+    def forward(self, feature_maps: Tensor, word_embeddings: Tensor) -> Tensor:
+        """(B, D, H, W) feature maps and (C, word_dim) word embeddings to (B, C, D) features."""
+        positions = feature_maps.flatten(2).transpose(1, 2)
+        attention = self.attention(positions, word_embeddings).transpose(1, 2)
+        return attention.to(positions.dtype) @ positions
 
 
 class _Scores(torch.autograd.Function):
     """scores[b, p, c] = σ(a[b, p] * b[c]) · w, keeping no σ but a lone group's."""
 
     @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
         groups = _groups(a, b)
         scores = []
         for group in groups:
@@ -65,7 +68,7 @@ class _Scores(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, b, w, *kept = ctx.saved_tensors
         grad_a, grad_w = torch.zeros_like(a), torch.zeros_like(w)
         grad_b = []

@@ -1,6 +1,7 @@
-"""ML-GCN: classifiers that a graph convolution makes from word vectors (Chen et al., CVPR 2019)."""
+"""ML-GCN: classifiers that graph convolutions make of word embeddings (Chen et al., CVPR 2019)."""
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch.nn.functional import leaky_relu
 
 from satl.models.backbone import Backbone
 from satl.models.graph import cooccurrence
-from satl.models.trunk import Outputs
+from satl.models.outputs import Outputs
 
 NEGATIVE_SLOPE = 0.2
 
@@ -42,25 +43,27 @@ def normalised_adjacency(correlation: Tensor) -> Tensor:
 
 
 class GCNClassifiers(nn.Module):
-    """Two graph convolutions H ← Â H W: word vectors in, classifiers out.
+    """Two graph convolutions H ← Â H W: word embeddings in, classifiers out.
 
     Args:
         adjacency: Â, (C, C), normalised; not trained.
-        words: (C, word_dim) word vectors of the categories; not trained.
+        word_embeddings: (C, word_dim) word embeddings of the categories; not trained.
         hidden_dim: width after the first convolution.
         feature_dim: D, length of a classifier.
     """
 
-    def __init__(self, adjacency: Tensor, words: Tensor, hidden_dim: int, feature_dim: int) -> None:
+    def __init__(
+        self, adjacency: Tensor, word_embeddings: Tensor, hidden_dim: int, feature_dim: int
+    ) -> None:
         super().__init__()
-        self.first = nn.Linear(words.shape[1], hidden_dim, bias=False)
+        self.first = nn.Linear(word_embeddings.shape[1], hidden_dim, bias=False)
         self.second = nn.Linear(hidden_dim, feature_dim, bias=False)
         self.register_buffer("adjacency", adjacency)
-        self.register_buffer("words", words)
+        self.register_buffer("word_embeddings", word_embeddings)
 
     def forward(self) -> Tensor:
-        """(C, D), one linear classifier a category."""
-        hidden = leaky_relu(self.adjacency @ self.first(self.words), NEGATIVE_SLOPE)
+        """(C, D), one linear classifier per category."""
+        hidden = leaky_relu(self.adjacency @ self.first(self.word_embeddings), NEGATIVE_SLOPE)
         return self.adjacency @ self.second(hidden)
 
 
@@ -72,26 +75,30 @@ class GCNModel(nn.Module):
 
     Args:
         backbone: its last stage is copied, so that several models can start from one backbone.
-        adjacency: see `GCNClassifiers`, as are `words` and `hidden_dim`.
+        adjacency: see `GCNClassifiers`, as are `word_embeddings` and `hidden_dim`.
     """
 
     def __init__(
-        self, backbone: Backbone, adjacency: Tensor, words: Tensor, hidden_dim: int
+        self, backbone: Backbone, adjacency: Tensor, word_embeddings: Tensor, hidden_dim: int
     ) -> None:
         super().__init__()
         self.last_stage = copy.deepcopy(backbone.last).requires_grad_(True)
-        self.classifiers = GCNClassifiers(adjacency, words, hidden_dim, backbone.channels)
+        self.classifiers = GCNClassifiers(adjacency, word_embeddings, hidden_dim, backbone.channels)
 
-    def forward(self, maps: Tensor) -> Outputs:
-        """(B, channels of layer3, H, W) maps of the frozen stages to Outputs.
+    def forward(self, feature_maps: Tensor) -> Outputs:
+        """(B, channels, H, W) feature maps of the frozen stages to Outputs.
 
         All categories of `Outputs.features` share the memory of one pooled feature.
         """
-        pooled = self.last_stage(maps).amax((2, 3))
+        pooled = self.last_stage(feature_maps).amax((2, 3))
         classifiers = self.classifiers()
-
-        def classify(features: Tensor) -> Tensor:
-            return (features * classifiers).sum(-1)
-
         features = pooled.unsqueeze(1).expand(-1, len(classifiers), -1)
-        return Outputs(pooled @ classifiers.T, features, classify)
+        # In bfloat16 thousands of images share a few hundred logits, and ties cost precision.
+        with torch.autocast(pooled.device.type, enabled=False):
+            logits = pooled.float() @ classifiers.float().T
+        return Outputs(logits, features, partial(_classified, classifiers))
+
+
+def _classified(classifiers: Tensor, features: Tensor) -> Tensor:
+    """(C, D) classifiers and (B, C, D) features to (B, C) logits."""
+    return (features.float() * classifiers.float()).sum(-1)

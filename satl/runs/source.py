@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from satl.core.places import ROOT
+
 PACKAGES = ("satl", "baselines")
 
 Used = tuple[str, str | None] | ast.Import | ast.ImportFrom

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from satl.config import Model, Training
-from satl.core.registry import method_class
 from satl.data.embeddings import word_embeddings
 from satl.data.table import LabelTable
+from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import load_weights
 from satl.runs.fingerprint import Fingerprint, library_versions, settings, training_code
 from satl.runs.layout import RunKey
@@ -25,7 +25,8 @@ class RunSpec:
 
     Attributes:
         experiment, dataset, variant: names, as the config gives them.
-        method: the registered method that `variant` is; `options`: what differs from its defaults.
+        method: the name of the method that `variant` is; `kind` is its class.
+        options: of the method, checked and with defaults filled in.
         observed: the training images with what is known of their labels.
         folder: the run folder to write.
     """
@@ -34,7 +35,8 @@ class RunSpec:
     dataset: str
     variant: str
     method: str
-    options: dict[str, Any]
+    kind: type[Method]
+    options: Hyperparameters
     observed: LabelTable
     folder: Path
 
@@ -90,7 +92,7 @@ class Shared:
         return total.hexdigest()
 
 
-def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[str, Any]:
+def run_config(run: RunSpec, shared: Shared) -> dict[str, Any]:
     """The run as resolved: what config.yaml holds."""
     info = run.observed.info
     return {
@@ -98,7 +100,7 @@ def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[st
         "dataset": run.dataset,
         "method": run.variant,
         "method_class": run.method,
-        "options": options,
+        "options": run.options.model_dump(mode="json"),
         "known_ratio": info["known_ratio"],
         "seed": info["seed"],
         "model": shared.model.model_dump(mode="json"),
@@ -112,15 +114,11 @@ def run_config(run: RunSpec, shared: Shared, options: dict[str, Any]) -> dict[st
     }
 
 
-def run_fingerprint(run: RunSpec, shared: Shared, options: dict[str, Any]) -> Fingerprint:
-    """All that can change a number of this run (satl.runs.fingerprint).
-
-    Args:
-        run, shared: what is to be trained.
-        options: of the method, defaults filled in.
-    """
+def run_fingerprint(run: RunSpec, shared: Shared) -> Fingerprint:
+    """All that can change a number of this run (satl.runs.fingerprint)."""
+    options = run.options.model_dump(mode="json")
     words = shared.word_vectors(run.observed.categories)
-    key, module = run.key, method_class(run.method).__module__
+    key, module = run.key, run.kind.__module__
     code = training_code(module)
     return {
         **settings(

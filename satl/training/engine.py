@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from satl.config import read_options
 from satl.core.errors import UserError
 from satl.core.files import link_files
-from satl.core.registry import method_class
 from satl.core.seeds import derive_seed
 from satl.data.table import check_same_categories
 from satl.methods.base import Context
@@ -49,7 +47,6 @@ class _Job:
     """A run with what it resolves to."""
 
     spec: RunSpec
-    options: Any
     config: dict[str, Any]
     fingerprint: Fingerprint
     entry: Entry
@@ -68,7 +65,7 @@ def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
         runs: to be trained.
 
     Raises:
-        UserError: train and test categories differ; bad options; a folder holds another run;
+        UserError: train and test categories differ; a folder holds another run;
             an image cannot be read; a run diverged or cannot be written; the GPU's memory is
             too small.
         Stopped: after SIGTERM or Ctrl-C; the same call resumes from there.
@@ -98,9 +95,11 @@ def _train_unfinished(
     if not waiting:
         return []
     with stop_requests() as stop:
-        backbone = build_backbone(shared.model.backbone, shared.backbone_weights)
+        backbone = build_backbone(
+            shared.model.backbone, shared.backbone_weights, shared.model.frozen
+        )
         runs = [
-            _resumed(build_run(job.spec, job.options, shared, backbone, seed, job.entry.checkpoint))
+            _resumed(build_run(job.spec, shared, backbone, seed, job.entry.checkpoint))
             for job in waiting
         ]
         trainer = Trainer(shared, backbone, runs, waiting[0].spec.observed, seed)
@@ -135,24 +134,20 @@ def _common_seed(runs: Sequence[RunSpec]) -> int:
     return seeds.pop()
 
 
-def _resolve(run: RunSpec, shared: Shared) -> _Job:
-    schema = method_class(run.method).Options
-    options = read_options(schema, run.options, f"methods.{run.variant}")
-    plain = options.model_dump(mode="json")
-    fingerprint = run_fingerprint(run, shared, plain)
-    check_free(run.folder, fingerprint)
-    entry = Store(shared.store).entry(run.key, fingerprint)
-    return _Job(run, options, run_config(run, shared, plain), fingerprint, entry)
+def _resolve(spec: RunSpec, shared: Shared) -> _Job:
+    fingerprint = run_fingerprint(spec, shared)
+    check_free(spec.folder, fingerprint)
+    entry = Store(shared.store).entry(spec.key, fingerprint)
+    return _Job(spec, run_config(spec, shared), fingerprint, entry)
 
 
 def build_run(
-    spec: RunSpec, options: Any, shared: Shared, backbone: Backbone, seed: int, folder: Path
+    spec: RunSpec, shared: Shared, backbone: Backbone, seed: int, folder: Path
 ) -> TrainingRun:
     """A run at its start, whatever was built before it.
 
     Args:
         spec, shared: what is to be trained.
-        options: of the run's method, checked.
         backbone: that the trained part starts from.
         seed: of the weights.
         folder: of its checkpoint.
@@ -162,7 +157,7 @@ def build_run(
     context = Context(categories, training.epochs, steps, torch.from_numpy(spec.observed.labels))
     words = shared.word_vectors(categories)
     torch.manual_seed(derive_seed(seed, "model"))
-    method = method_class(spec.method)(options, context)
+    method = spec.kind(spec.options, context)
     model = method.build_model(backbone, torch.from_numpy(words), shared.model)
     return TrainingRun(
         spec.title,

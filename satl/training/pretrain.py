@@ -10,7 +10,7 @@ from satl.config import Pretraining
 from satl.core.seeds import derive_seed
 from satl.data.glyphs.dataset import single_glyphs
 from satl.data.images.batches import normalise, training_order
-from satl.models.backbone import build_network
+from satl.models.backbone import build_network, input_statistics
 
 
 def pretrain_on_glyphs(
@@ -31,6 +31,7 @@ def pretrain_on_glyphs(
     images, classes = single_glyphs(options.images, options.image_size, options.seed)
     torch.manual_seed(derive_seed(options.seed, "pretraining"))
     network = build_network(backbone, int(classes.max()) + 1)
+    statistics = input_statistics(backbone)
     network.to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(network.parameters())
     orders = [
@@ -43,7 +44,7 @@ def pretrain_on_glyphs(
     targets = torch.from_numpy(classes).to(device)
     bar = tqdm([batch for order in orders for batch in order], desc="pre-train", unit="batch")
     for batch in bar:
-        inputs = normalise(torch.from_numpy(images[np.array(batch)]).to(device))
+        inputs = normalise(torch.from_numpy(images[np.array(batch)]).to(device), *statistics)
         logits = network(inputs.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits, targets[torch.tensor(batch, device=device)])
         optimizer.zero_grad(set_to_none=True)

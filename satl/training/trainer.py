@@ -12,6 +12,8 @@ from tqdm import tqdm
 from satl.config import Training
 from satl.core.errors import UserError
 from satl.data.images.batches import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     Augmentation,
     Images,
     augmentation_draws,
@@ -60,6 +62,7 @@ class Trainer:
         self.device, self.training, self.seed = shared.device, shared.training, seed
         self.runs = list(runs)
         self.failures: list[UserError] = []
+        self.statistics = (backbone.mean, backbone.std)
         self.frozen = frozen_stages(backbone, self.training, self.device)
         training = self.training
         self.train_images = open_images(
@@ -207,7 +210,7 @@ class Trainer:
             self.kept_features = kept
 
     def _features(self, images: Tensor) -> Tensor:
-        return frozen_features(self.frozen, images, self.training.precision)
+        return frozen_features(self.frozen, images, self.training.precision, *self.statistics)
 
     def _out_of_memory(self, error: torch.OutOfMemoryError) -> UserError:
         earlier = self._save_all()
@@ -231,9 +234,18 @@ def frozen_stages(backbone: Backbone, training: Training, device: torch.device) 
 
 
 @torch.no_grad()
-def frozen_features(frozen: nn.Module, images: Tensor, precision: str) -> Tensor:
-    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) feature maps of the frozen stages."""
-    images = normalise(images).contiguous(memory_format=torch.channels_last)
+def frozen_features(
+    frozen: nn.Module,
+    images: Tensor,
+    precision: str,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Tensor:
+    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) feature maps of the frozen stages.
+
+    `mean` and `std` are those of the backbone's inputs.
+    """
+    images = normalise(images, mean, std).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
         return frozen(images)
 

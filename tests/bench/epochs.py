@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from satl.config import read_options
-from satl.core.registry import method_class
+from satl.cli.methods import method_class
 from satl.data.table import LabelTable
 from satl.models.backbone import build_backbone, initial_weights
 from satl.training.context import RunSpec, Shared
@@ -21,9 +20,9 @@ def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> 
     backbone = build_backbone(name, initial_weights(name, "random"))
     runs = []
     for method in methods:
-        spec = RunSpec("bench", "bench", method, method, {}, observed, Path())
-        options = read_options(method_class(method).Options, {}, method)
-        runs.append(build_run(spec, options, shared, backbone, 0, shared.store))
+        kind = method_class(method)
+        spec = RunSpec("bench", "bench", method, method, kind, kind.Options(), observed, Path())
+        runs.append(build_run(spec, shared, backbone, 0, shared.store))
     return Trainer(shared, backbone, runs, observed, seed=0)
 
 

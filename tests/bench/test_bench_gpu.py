@@ -13,7 +13,7 @@ from epochs import epoch_of, images_trained, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from satl.config import load
-from satl.core.registry import METHODS
+from satl.core.places import METHODS
 from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
 from satl.estimate.synthetic import synthetic_table

@@ -12,8 +12,8 @@ from epochs import epoch_of, images_trained, trainer_of
 from plain_loop import PlainRun
 
 from satl.config import load
-from satl.core.registry import METHODS
-from satl.data.coco import read_coco
+from satl.core.places import METHODS
+from satl.data.formats.coco import read_coco
 from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
 from satl.training.context import Shared

@@ -5,7 +5,7 @@ import pytest
 from conftest import write_coco
 
 from satl.core.errors import UserError
-from satl.data.coco import read_coco
+from satl.data.formats.coco import read_coco
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_images_without_annotations_are_kept_or_dropped(folder):
     edit(folder, empty_first)
     kept = read(folder)
     assert (kept.labels[0] == -1).all()
-    dropped = read(folder, unannotated="drop")
+    dropped = read(folder).annotated()
     assert 7 not in dropped.image_ids
     assert dropped.info["images_dropped"] == 6 - len(dropped.file_names) >= 1
 

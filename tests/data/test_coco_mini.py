@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from satl.data.coco import read_coco
+from satl.data.formats.coco import read_coco
 from satl.data.images.batches import read_image
 from satl.data.table import check_same_categories
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_vg import NAMES, TEST, TRAIN, write_vg
+import yaml
+from make_vg import NAMES, TEST, TRAIN, vg_config, write_vg
 
 from satl.cli import main
 from satl.core.errors import UserError
@@ -89,7 +90,7 @@ def test_images_of_no_kept_category_are_kept_or_dropped(folder):
     first = listed(folder)[0]
     edit_index(folder, lambda index: index.update({first: [200]}))
     assert (read(folder).labels[0] == -1).all()
-    dropped = read(folder, unannotated="drop")
+    dropped = read(folder).annotated()
     assert int(first.removesuffix(".jpg")) not in dropped.image_ids
     assert (dropped.labels == 1).any(1).all()
     assert dropped.info["images_dropped"] == TRAIN - len(dropped.file_names) >= 1
@@ -97,7 +98,7 @@ def test_images_of_no_kept_category_are_kept_or_dropped(folder):
 
 def test_the_expected_count_is_of_the_list(folder):
     edit_index(folder, lambda index: index.update({listed(folder)[0]: []}))
-    assert len(read(folder, expected_images=TRAIN, unannotated="drop").file_names) < TRAIN
+    assert len(read(folder, expected_images=TRAIN).annotated().file_names) < TRAIN
     with pytest.raises(UserError, match=r"train\.txt: 24 images, but expected_images says 25"):
         read(folder, expected_images=25)
 
@@ -177,15 +178,25 @@ def test_missing_files_are_named(folder, file, what):
 
 def test_a_table_of_nothing(folder):
     edit_index(folder, lambda index: index.update({name: [200] for name in index}))
-    with pytest.raises(UserError, match=r"train\.txt: no image has any of the 4 categories"):
-        read(folder, unannotated="drop")
+    with pytest.raises(UserError, match=r"no image has any of the 4 categories"):
+        read(folder).annotated()
 
 
-def test_the_command_writes_the_table_and_the_images(folder, capsys):
+def test_the_commands_write_names_table_and_images(folder, tmp_path, capsys):
+    section = vg_config(folder)
+    content = {"name": "x", "datasets": {"vg": {**section, "names": {0: "Mr. X"}}}}
+    content |= {"methods": {"satl": {}}, "known_ratios": [0.5]}
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(content))
+    where = ["--config", tmp_path / "x.yaml", "--dataset", "vg"]
+    prepared = tmp_path / "prepared"
+    assert main([str(word) for word in ("prepare", *where, "--out", prepared)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["categories"] == ["mr. x", *NAMES[1:]]
+    assert printed["weakest"]["runner_up"]
+    assert len(json.loads((prepared / "categories.json").read_text())["matches"]) == len(NAMES)
+
     words = [
-        "vg-table", folder / "test.txt", "--apart-from", folder / "train.txt",
-        "--index", folder / "index.json", "--names", folder / "names.json",
-        "--images", folder / "VG_100K", folder / "VG_100K_2", "--expected-images", TEST,
+        "table", *where, "--part", "test", "--prepared", prepared,
         "--images-out", folder / "test-images.npz", "--out", folder / "test.npz",
     ]  # fmt: skip
     assert main([str(word) for word in words]) == 0
@@ -196,3 +207,7 @@ def test_the_command_writes_the_table_and_the_images(folder, capsys):
     withheld = LabelTable.load(folder / "test-images.npz")
     assert table.file_names == withheld.file_names
     assert not withheld.labels.any() and (table.labels != 0).all()
+    words.remove("--prepared")
+    words.remove(prepared)
+    assert main([str(word) for word in words]) == 2
+    assert "run `satl prepare`" in capsys.readouterr().err

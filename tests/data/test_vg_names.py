@@ -3,7 +3,6 @@ import json
 import pytest
 from make_vg import NAMES, TEST, TRAIN, UNLISTED, write_vg
 
-from satl.cli import main
 from satl.core.errors import UserError
 from satl.data.vg.names import derive_names
 
@@ -151,19 +150,3 @@ def test_foreign_or_malformed_files_are_named(folder):
     objects.unlink()
     with pytest.raises(UserError, match=r"objects\.json: no such file of objects"):
         derive(folder)
-
-
-def test_the_command(folder, capsys):
-    words = [
-        "vg-names", folder / "index.json", "--objects", folder / "objects.json",
-        "--categories", "4", "--name", "0=Mr. X", "--out", folder / "names.json",
-    ]  # fmt: skip
-    assert main([str(word) for word in words]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["categories"] == ["mr. x", *NAMES[1:]]
-    assert printed["weakest"]["runner_up"]
-    assert len(json.loads((folder / "names.json").read_text())["matches"]) == 4
-    words[-3] = "Mr. X"
-    with pytest.raises(SystemExit):
-        main([str(word) for word in words])
-    assert "'Mr. X' is not of the form 17=traffic light" in capsys.readouterr().err

@@ -21,8 +21,8 @@ class GraphTrial:
         model = Model(backbone="tiny", weights="random", feature_dim=FEATURES, attention_dim=6)
         self.model = self.method.build_model(backbone, torch.randn(CATEGORIES, 20), model)
         with torch.no_grad():
-            maps = backbone.frozen(torch.randn(IMAGES, 3, 32, 32))
-        self.outputs = self.model(maps)
+            self.maps = backbone.frozen(torch.randn(IMAGES, 3, 32, 32))
+        self.outputs = self.model(self.maps)
 
     def progress(self, epoch, step=0, seed=0):
         generator = torch.Generator().manual_seed(seed)

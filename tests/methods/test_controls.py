@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from baselines.balanced_bce import BalancedBCE, balanced_loss
 from baselines.fixed_threshold import FixedThreshold
 from baselines.ranking_only import RankingOnly
-from satl.losses import gap_ranking, partial_bce
+from satl.losses import differential_ranking, partial_bce
 from satl.methods.base import Context, Progress
 from satl.methods.satl import SATL
-from satl.models.trunk import Outputs
+from satl.models.outputs import Outputs
 
 CONTEXT = Context(("a", "b", "c"), 10, 4, torch.zeros(20, 3, dtype=torch.int8))
 
@@ -77,7 +77,7 @@ def test_fixed_threshold_takes_the_ranking_loss_as_an_option(batch):
     without, beside = step(FixedThreshold, *batch), step(FixedThreshold, *batch, ranking_weight=2)
     assert set(without.losses) == {"known", "pseudo"}
     assert set(beside.losses) == {"known", "pseudo", "ranking"}
-    assert beside.losses["ranking"].item() == pytest.approx(2 * gap_ranking(*batch).item())
+    assert beside.losses["ranking"].item() == pytest.approx(2 * differential_ranking(*batch).item())
     for name, loss in without.losses.items():
         assert beside.losses[name].item() == loss.item()
     # Like SATL's, it is on from the first epoch.

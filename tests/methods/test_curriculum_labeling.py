@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from baselines.curriculum_labeling import CurriculumLabeling, largest, normalised_bce
 from satl.methods.base import Context, Progress
-from satl.models.trunk import Outputs
+from satl.models.outputs import Outputs
 
 LABELS = torch.tensor([[1, 0, 0], [0, -1, 0], [0, 0, 0], [0, 0, 0]], dtype=torch.int8)
 NAN = float("nan")

@@ -61,3 +61,12 @@ def test_the_best_unknown_category_of_each_image_is_chosen():
         assert chosen[b].nonzero().flatten().tolist() == ([] if best is None else [best])
     assert chosen.any()
     assert others[chosen].any(1).all()
+
+
+def test_the_peak_of_attention_is_found_in_float32_under_autocast():
+    """Nearly even attention has few levels in bfloat16: ties would go to the upper left."""
+    trial = GraphTrial(DSRB)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = trial.model(trial.maps)
+    assert outputs.attention.dtype == torch.float32
+    assert not torch.equal(outputs.attention, outputs.attention.bfloat16().float())

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from satl.cli.methods import method_class
 from satl.config import Model
-from satl.core.registry import METHODS, method_class
+from satl.core.places import METHODS
 from satl.methods.base import Context, Progress
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs.folder import THRESHOLD_COLUMNS
@@ -129,3 +130,14 @@ def test_thresholds_have_the_columns_of_the_record(trial):
     for name, values in trial.method.thresholds().items():
         assert name in THRESHOLD_COLUMNS
         assert values.shape == (CATEGORIES,)
+
+
+def test_the_network_compiles_as_one_graph(trial):
+    trial.model.eval()
+    expected = trial.model(trial.maps).logits
+    torch._dynamo.reset()
+    trial.model.compile(fullgraph=True, backend="aot_eager")
+    assert torch.allclose(trial.model(trial.maps).logits, expected, atol=1e-5)
+    trial.model.train()
+    loss, _ = trial.step(EPOCHS - 1, 0)
+    assert loss > 0

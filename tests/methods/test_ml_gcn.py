@@ -92,3 +92,13 @@ def test_a_category_never_positive_still_learns(parts):
     (gradient,) = torch.autograd.grad(outputs.logits[:, 3].sum(), [model.classifiers.first.weight])
     assert torch.isfinite(outputs.logits).all()
     assert gradient.abs().sum() > 0
+
+
+def test_logits_are_computed_in_float32_under_autocast(parts):
+    """In bfloat16 two images of nearly the same feature would tie."""
+    _, model, _, maps = parts
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = model(maps)
+        again = outputs.classify(outputs.features)
+    assert outputs.logits.dtype == again.dtype == torch.float32
+    assert not torch.equal(outputs.logits, outputs.logits.bfloat16().float())

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 
 from baselines.assume_negative import AssumeNegative
 from baselines.fixed_threshold import FixedThreshold
-from satl.losses import gap_ranking
+from satl.losses import differential_ranking
 from satl.methods.base import Context, Progress
 from satl.methods.satl import SATL
-from satl.models.trunk import Outputs
-from satl.thresholds import RULES
+from satl.models.outputs import Outputs
+from satl.threshold_rules import RULES
 
 CONTEXT = Context(("a", "b", "c"), 10, 4, torch.zeros(60, 3, dtype=torch.int8))
 
@@ -49,7 +49,7 @@ def test_satl_loss_entry_by_entry(batch):
     assert pseudo > 0
     assert result.losses["known"].item() == pytest.approx(known / count, rel=1e-5)
     assert result.losses["pseudo"].item() == pytest.approx(0.3 * pseudo / count, rel=1e-5)
-    expected = 2 * gap_ranking(logits, labels).item()
+    expected = 2 * differential_ranking(logits, labels).item()
     assert result.losses["ranking"].item() == pytest.approx(expected)
 
 

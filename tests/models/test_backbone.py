@@ -2,8 +2,17 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from satl.models.backbone import build_backbone, build_network, initial_weights
+from satl.config import Model
+from satl.core.errors import UserError
+from satl.models.backbone import (
+    build_backbone,
+    build_network,
+    check_backbone,
+    initial_weights,
+)
+from satl.models.weights import renamed_by_order
 
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
 
@@ -42,3 +51,86 @@ def test_folded_batch_norm_gives_the_same_maps(name):
 def test_the_last_stage_keeps_its_batch_norm():
     last = build_backbone("resnet18", initial_weights("resnet18", "random")).last
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in last.modules())
+
+
+TIMM = ("resnet10t", "mobilenetv3_small_050", "convnext_atto", "tf_efficientnet_lite0")
+
+
+@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("frozen", [None, "all", "none"])
+def test_a_cut_network_of_timm_computes_what_the_whole_does(name, frozen):
+    weights = initial_weights(name, "random")
+    whole = build_network(name).eval()
+    whole.load_state_dict(weights)
+    images = torch.randn(2, 3, 64, 64)
+    expected = whole.forward_intermediates(images, intermediates_only=True)[-1]
+    backbone = build_backbone(name, weights, frozen)
+    found = backbone.last.eval()(backbone.frozen(images))
+    assert found.shape[1] == backbone.channels
+    assert torch.allclose(found, expected, atol=1e-4)
+    assert not any(p.requires_grad for p in backbone.frozen.parameters())
+    assert bool(list(backbone.frozen.parameters())) == (frozen != "none")
+    assert bool(list(backbone.last.parameters())) == (frozen != "all")
+
+
+def test_inputs_are_scaled_as_the_backbone_wants_them():
+    lite = build_backbone(
+        "tf_efficientnet_lite0", initial_weights("tf_efficientnet_lite0", "random")
+    )
+    assert (lite.mean, lite.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    tiny = build_backbone("tiny", initial_weights("tiny", "random"))
+    assert tiny.mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"backbone": "resnet1010"}, r"unknown backbone 'resnet1010' \(did you mean 'resnet101'"),
+        ({"backbone": "swin_tiny_patch4_window7_224"}, r"layout NHWC, not NCHW"),
+        ({"backbone": "hrnet_w18_small"}, r"is no sequence of stages"),
+        ({"backbone": "resnet50", "frozen": "layer5"}, r"its stages are layer1, layer2, layer3"),
+        ({"backbone": "convnext_atto", "frozen": "stages.9"}, r"'stages\.9'.*stages_0, stages_1"),
+    ],
+)
+def test_what_cannot_be_cut_is_named(model, message):
+    with pytest.raises(UserError, match=message):
+        check_backbone(Model(weights="random", **model))
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_weights_are_read_by_name_and_their_classifier_is_ignored(tmp_path, suffix):
+    weights = initial_weights("resnet10t", "random", seed=3)
+    del weights["fc.weight"], weights["bn1.num_batches_tracked"]
+    path = tmp_path / f"w{suffix}"
+    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    backbone = build_backbone("resnet10t", initial_weights("resnet10t", str(path)))
+    assert torch.equal(backbone.frozen.conv1[0].weight, weights["conv1.0.weight"])
+
+
+def test_what_does_not_belong_to_weights_is_named():
+    weights = initial_weights("resnet10t", "random")
+    weights["layer9.weight"] = weights.pop("layer2.0.conv1.weight")
+    weights["layer1.0.conv1.weight"] = torch.zeros(1)
+    with pytest.raises(UserError) as error:
+        build_backbone("resnet10t", weights)
+    for part in (
+        "not weights of backbone 'resnet10t'", "missing: layer2.0.conv1.weight",
+        "unknown: layer9.weight", "of another shape: layer1.0.conv1.weight (1,), not (64,",
+    ):  # fmt: skip
+        assert part in str(error.value)
+
+
+def test_weights_of_other_names_are_loaded_by_their_order():
+    ours = initial_weights("tf_efficientnet_lite0", "random")
+    theirs = {
+        f"other.{i}": value + 1
+        for i, (key, value) in enumerate(ours.items())
+        if not key.endswith("num_batches_tracked")
+    }
+    assert len(theirs) == 247
+    found = renamed_by_order(theirs, ours)
+    assert all(torch.equal(value, ours[key] + 1) for key, value in found.items())
+    build_backbone("tf_efficientnet_lite0", found)
+    first = next(iter(theirs))
+    with pytest.raises(UserError, match=f"{first} .* stands where the network has conv_stem"):
+        renamed_by_order({**theirs, first: torch.zeros(1)}, ours)

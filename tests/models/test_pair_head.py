@@ -1,8 +1,10 @@
+from unittest.mock import patch
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from satl.models import PairHead
+from satl.models import PairHead, pair_head
 from satl.models.pair_head import _PairProducts
 
 
@@ -38,6 +40,52 @@ def test_gradients_of_the_pair_products():
     shapes = ((2, 4, 3), (2, 4, 3), (6, 3))
     inputs = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]
     assert torch.autograd.gradcheck(_PairProducts.apply, inputs)
+
+
+def grouped(monkeypatch):
+    """Groups as on a GPU."""
+    monkeypatch.setattr(pair_head, "_group_size", lambda left, second: max(1, second // 4))
+
+
+def test_groups_as_on_a_gpu_give_the_same(monkeypatch):
+    torch.manual_seed(0)
+    shapes = ((2, 11, 3), (2, 11, 3), (55, 3))
+    inputs = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]
+    upstream = torch.randn(2, 55, dtype=torch.double)
+
+    def results():
+        products = _PairProducts.apply(*inputs)
+        return products, *torch.autograd.grad(products, inputs, upstream)
+
+    one_by_one = results()
+    grouped(monkeypatch)
+    for mine, theirs in zip(results(), one_by_one, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-12)
+    assert torch.autograd.gradcheck(_PairProducts.apply, inputs)
+
+
+def test_groups_on_a_gpu_are_few():
+    like_vg = torch.empty(8, 200, 1024, device="meta")
+    groups = list(pair_head._groups(like_vg))
+    assert len(groups) < 30
+    assert [g.pairs.start for g in groups[1:]] == [g.pairs.stop for g in groups[:-1]]
+    assert groups[-1].pairs.stop == 200 * 199 // 2
+
+
+def test_under_autocast_sums_over_categories_are_in_float32():
+    torch.manual_seed(0)
+    head, features = PairHead(40, 16, 8), torch.randn(4, 40, 16, requires_grad=True)
+    seen = []
+    original = _PairProducts.forward
+
+    def spied(ctx, *tensors):
+        seen.extend(tensor.dtype for tensor in tensors)
+        return original(ctx, *tensors)
+
+    with torch.autocast("cpu", torch.bfloat16), patch.object(_PairProducts, "forward", spied):
+        logits = head(features)
+    assert logits.dtype == torch.float32
+    assert seen == [torch.float32] * 3
 
 
 class LargestTensor(TorchDispatchMode):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from satl.core.registry import METHODS
+from satl.core.places import METHODS, method_module
 from satl.runs import code, source
 from satl.runs.fingerprint import training_code
 
@@ -34,7 +34,7 @@ def forget():
 
 def digests():
     forget()
-    return {name: training_code(where.partition(":")[0]) for name, where in METHODS.items()}
+    return {name: training_code(method_module(name)) for name in METHODS}
 
 
 def changed_by(edit):
@@ -79,7 +79,7 @@ EDITS = {
     "what images become": ("satl/data/images/batches.py", "(0.485, ", "(0.5, ", ALL),
     "the seeds": ("satl/core/seeds.py", "[:8]", "[8:16]", ALL),
     "semantic decoupling": ("satl/models/decoupling.py", "sigmoid_()", "tanh_()", ALL),
-    "a threshold rule": ("satl/thresholds.py", "0.5, prior_pos=True", "0.6, prior_pos=True",
+    "a threshold rule": ("satl/threshold_rules.py", "0.5, prior_pos=True", "0.6, prior_pos=True",
                          {"satl"}),
 }  # fmt: skip
 

@@ -14,18 +14,16 @@ from satl.runs.layout import RunKey
 from satl.runs.store import Store
 from satl.training.context import run_fingerprint
 
-OPTIONS = {"q": 0.95}
-
 
 @pytest.fixture
 def recorded(shared, observed, tmp_path):
-    return run_fingerprint(spec(observed, tmp_path), shared, OPTIONS)
+    return run_fingerprint(spec(observed, tmp_path), shared)
 
 
 def test_speed_and_places_change_nothing(shared, observed, tmp_path, recorded):
     faster = TRAINING.model_copy(update={"workers": 9, "image_cache": "disk"})
     moved = replace(observed, folder="elsewhere")
-    now = run_fingerprint(spec(moved, tmp_path / "x"), replace(shared, training=faster), OPTIONS)
+    now = run_fingerprint(spec(moved, tmp_path / "x"), replace(shared, training=faster))
     assert differences(recorded, now) == []
     assert name_of(recorded) == name_of(now)
 
@@ -43,20 +41,18 @@ def test_speed_and_places_change_nothing(shared, observed, tmp_path, recorded):
     ],
 )
 def test_what_can_change_a_number_is_named(shared, observed, tmp_path, recorded, change, named):
-    now = run_fingerprint(spec(observed, tmp_path), replace(shared, **change), OPTIONS)
+    now = run_fingerprint(spec(observed, tmp_path), replace(shared, **change))
     assert [line for line in differences(recorded, now) if line.startswith(named)]
 
 
 def test_inputs_count_by_their_content(shared, observed, train_table, tmp_path, recorded):
     other = split(train_table, 0.5, seed=1)
     assert "inputs.labels" in str(
-        differences(recorded, run_fingerprint(spec(other, tmp_path), shared, OPTIONS))
+        differences(recorded, run_fingerprint(spec(other, tmp_path), shared))
     )
     weights = {k: v + 1 for k, v in shared.backbone_weights.items() if v.dtype.is_floating_point}
     torch.save({**shared.backbone_weights, **weights}, tmp_path / "other.pt")
-    now = run_fingerprint(
-        spec(observed, tmp_path), replace(shared, weights=tmp_path / "other.pt"), OPTIONS
-    )
+    now = run_fingerprint(spec(observed, tmp_path), replace(shared, weights=tmp_path / "other.pt"))
     assert [line.split(":")[0] for line in differences(recorded, now)] == ["inputs.weights"]
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
@@ -26,41 +25,19 @@ from satl.runs.fingerprint import (
 import satl.config
 from satl.core.errors import UserError
 from satl.core.files import write_text
-from satl.core.registry import METHODS
+from satl.core.places import method_module
 from satl.runs.layout import EVALUATION_FILES, TRAIN_FILES, run_keys, training_jobs
 
 STARTED = time.time()
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 
 
-def said_of(problem):
-    """What a user is told of a schema's complaint."""
-    if problem.validator != "additionalProperties":
-        return problem.message
-    options = problem.schema["properties"]
-    unknown = ", ".join(sorted(set(problem.instance) - set(options)))
-    return f"unknown option {unknown}; there are {', '.join(options)}"
-
-
 def checked_experiment():
-    """The experiment of the config files; stops with what is wrong in them."""
+    """The experiment of the config files; stops with what is wrong in them (options: check.smk)."""
     try:
-        experiment = satl.config.parse(config, CONFIG_FILES)
+        return satl.config.parse(config, CONFIG_FILES)
     except UserError as error:
         raise WorkflowError(str(error))
-    # The options of methods, which `parse` cannot check without importing the methods.
-    file = Path(workflow.basedir, "workflow/schemas/config.schema.json")
-    schema = json.loads(file.read_text(encoding="utf-8"))
-    missing = [name for name in METHODS if f"method {name}" not in schema["$defs"]]
-    if missing:
-        raise WorkflowError(f"{file} does not know {', '.join(missing)}: run `make schema`")
-    problems = [
-        f"  {'.'.join(map(str, problem.absolute_path))}: {said_of(problem)}"
-        for problem in Draft202012Validator(schema).iter_errors(experiment.source())
-    ]
-    if problems:
-        raise WorkflowError(f"{CONFIG_FILES} is not valid:\n" + "\n".join(problems))
-    return experiment
 
 
 EXPERIMENT = checked_experiment()

@@ -5,87 +5,74 @@ def dataset_of(wildcards):
     return EXPERIMENT.datasets[wildcards.dataset]
 
 
-def of_format(*formats):
-    """Pattern of the names of data sets of these formats, for wildcard_constraints."""
-    datasets = EXPERIMENT.datasets.items()
-    names = [re.escape(name) for name, dataset in datasets if dataset.format in formats]
-    return "|".join(names) or "(?!)"  # without any, matches nothing
+def format_code(wildcards):
+    """Digest of the code that reads the data set: an edit to one format leaves the others alone."""
+    return code_digest(type(dataset_of(wildcards)).__module__)
 
 
-def is_drawn(wildcards):
-    return isinstance(dataset_of(wildcards), satl.config.GlyphsDataset)
+def waited_for(paths):
+    """Configured paths as inputs of a job: files, and the receipts of what is downloaded.
+
+    A folder that the user provides is none: its time of change says nothing about its images.
+    """
+    return [
+        file
+        for path in paths
+        for file in downloads(path) or ([] if Path(path).is_dir() else [path])
+    ]
 
 
-def drawn(wildcards):
-    return f"{DATA}/glyphs".format(dataset=wildcards.dataset)
+def prepared_folder(wildcards):
+    if not dataset_of(wildcards).prepares():
+        return []
+    return rules.prepare.output[0].format(**wildcards)
 
 
-def annotations(wildcards):
-    if is_drawn(wildcards):
-        return f"{drawn(wildcards)}/instances_{wildcards.part}.json"
-    return getattr(dataset_of(wildcards), wildcards.part).annotations
+def training_table(wildcards):
+    """Beside the test table: the one that it must share its categories with."""
+    if wildcards.part == "train":
+        return []
+    return f"{DATA}/train-annotated.npz".format(**wildcards)
 
 
-def images(wildcards):
-    if is_drawn(wildcards):
-        return f"{drawn(wildcards)}/{wildcards.part}"
-    return getattr(dataset_of(wildcards), wildcards.part).images
-
-
-def expected_images(wildcards):
-    if is_drawn(wildcards):
-        return getattr(dataset_of(wildcards), f"{wildcards.part}_images")
-    return getattr(dataset_of(wildcards), wildcards.part).expected_images
-
-
-def count_option(wildcards):
-    count = expected_images(wildcards)
-    return f"--expected-images {count}" if count else ""
-
-
-def table_inputs(wildcards):
-    if is_drawn(wildcards):
-        return drawn(wildcards)
-    return file_or_download(annotations(wildcards)) + downloads(images(wildcards))
-
-
-rule glyphs:
+rule prepare:
+    input:
+        lambda wildcards: waited_for(dataset_of(wildcards).prepare_inputs()),
+        CHECKED,
     output:
-        directory(f"{DATA}/glyphs"),
-    params:
-        dataset=lambda wildcards: dataset_of(wildcards).model_dump(),
-        code=code_digest("satl.data.glyphs.dataset"),
+        directory(f"{DATA}/prepared"),
     log:
-        f"{RESULTS}/logs/glyphs/{{dataset}}.log",
+        f"{RESULTS}/logs/prepare/{{dataset}}.log",
     conda:
         ENVIRONMENT
+    params:
+        dataset=lambda wildcards: dataset_of(wildcards).table_settings(),
+        code=format_code,
     shell:
-        "{SATL} glyphs --config {CONFIG} --dataset {wildcards.dataset} --out {output}"
+        "{SATL} prepare --config {CONFIG} --dataset {wildcards.dataset} --out {output}"
         " > {log} 2>&1"
 
 
 rule table:
     input:
-        table_inputs,
+        lambda wildcards: waited_for(dataset_of(wildcards).inputs(wildcards.part)),
+        CHECKED,
+        prepared=prepared_folder,
+        train=training_table,
     output:
         f"{DATA}/{{part}}-annotated.npz",
-    params:
-        annotations=annotations,
-        images=images,
-        unannotated=lambda wildcards: dataset_of(wildcards).unannotated,
-        crowds=lambda wildcards: dataset_of(wildcards).crowds,
-        expected=count_option,
-        code=code_digest("satl.data.coco"),
-    wildcard_constraints:
-        dataset=of_format("coco", "glyphs"),
     log:
         f"{RESULTS}/logs/table/{{dataset}}-{{part}}.log",
     conda:
         ENVIRONMENT
+    params:
+        prepared=lambda wildcards, input: f"--prepared {input.prepared}" if input.prepared else "",
+        train=lambda wildcards, input: f"--same-categories-as {input.train}" if input.train else "",
+        dataset=lambda wildcards: dataset_of(wildcards).table_settings(),
+        code=format_code,
     shell:
-        "{SATL} table {params.annotations:q} --images {params.images:q} {params.expected}"
-        " --unannotated {params.unannotated} --crowds {params.crowds}"
-        " --out {output} > {log} 2>&1"
+        "{SATL} table --config {CONFIG} --dataset {wildcards.dataset} --part {wildcards.part}"
+        " {params.prepared} {params.train} --out {output} > {log} 2>&1"
 
 
 # Only with this key are images kept decoded; without it, their size is no matter of this rule.
@@ -105,20 +92,19 @@ rule images:
     input:
         f"{DATA}/{{part}}-annotated.npz",
     output:
+        **({"pixels": f"{DATA}/{{part}}.pixels"} if ON_DISK else {}),
         table=f"{DATA}/{{part}}.npz",
         images=f"{DATA}/{{part}}-images.npz",
-        **({"pixels": f"{DATA}/{{part}}.pixels"} if ON_DISK else {}),
-    params:
-        # What is drawn here can be read.
-        unreadable=lambda wildcards: getattr(dataset_of(wildcards), "unreadable", "stop"),
-        pixels=pixels_option,
-        code=code_digest("satl.data.images.prepare"),
-    threads: 16
-    priority: 1  # what is wrong with an image is said before the backbone is pre-trained
     log:
         f"{RESULTS}/logs/images/{{dataset}}-{{part}}.log",
+    priority: 1  # what is wrong with an image is said before the backbone is pre-trained
     conda:
         ENVIRONMENT
+    threads: 16
+    params:
+        unreadable=lambda wildcards: dataset_of(wildcards).unreadable,
+        pixels=pixels_option,
+        code=code_digest("satl.data.images.prepare"),
     shell:
         "{SATL} images {input} --unreadable {params.unreadable} --workers {threads}"
         " {params.pixels} --images-out {output.images} --out {output.table} > {log} 2>&1"
@@ -129,12 +115,12 @@ rule split:
         f"{DATA}/train.npz",
     output:
         f"{DATA}/known-{{ratio}}/seed-{{seed}}.npz",
-    params:
-        code=code_digest("satl.data.splits"),
     log:
         f"{RESULTS}/logs/split/{{dataset}}-known-{{ratio}}-seed-{{seed}}.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code_digest("satl.data.splits"),
     shell:
         "{SATL} split {input} --known-ratio {wildcards.ratio} --seed {wildcards.seed}"
         " --out {output} > {log} 2>&1"

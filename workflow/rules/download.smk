@@ -26,6 +26,8 @@ for name in needed(EXPERIMENT):
 
 
 rule download:
+    input:
+        CHECKED,
     output:
         # update(): a receipt from before stays, and with it the checksum to compare with.
         update(str(receipt(EXPERIMENT, "{source}"))),

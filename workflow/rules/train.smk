@@ -10,6 +10,7 @@ def backbone_inputs():
 rule backbone:
     input:
         backbone_inputs(),
+        CHECKED,
     output:
         f"{RESULTS}/backbone.pt",
     params:
@@ -64,9 +65,9 @@ def name_of_settings(run, folder):
     entry = EXPERIMENT.methods[run.method]
     asked = flatten(
         settings(
-            training_code(METHODS[entry.method].partition(":")[0]),
+            training_code(method_module(entry.method)),
             entry.method,
-            entry.options,
+            OPTIONS[run.method]["options"],
             EXPERIMENT.model,
             EXPERIMENT.training,
             run.known_ratio,

@@ -177,18 +177,24 @@ def consecutive_order(images: int, batch_size: int) -> list[list[int]]:
     return [list(range(i, min(i + batch_size, images))) for i in range(0, images, batch_size)]
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 or 0..255 float images (B, 3, H, W) to ImageNet-normalised float."""
-    mean, std = _statistics(images.device)
-    return (images.float() - mean).div_(std)
+def normalise(
+    images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Tensor:
+    """uint8 or 0..255 float images (B, 3, H, W) to float of about mean 0 and deviation 1.
+
+    `mean` and `std` are those of a backbone's inputs, per channel and for images in 0..1.
+    """
+    shift, scale = _statistics(images.device, tuple(mean), tuple(std))
+    return (images.float() - shift).div_(scale)
 
 
 @cache
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+def _statistics(
+    device: torch.device, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
     # Once for each device: the copy to a GPU waits for all that the GPU has to do.
-    mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1) * 255
-    return mean, std
+    shift, scale = (torch.tensor(v, device=device).view(3, 1, 1) * 255 for v in (mean, std))
+    return shift, scale
 
 
 def augmentation_draws(images: int, seed: int, epoch: int) -> np.ndarray:

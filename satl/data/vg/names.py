@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from satl.core.errors import UserError
-from satl.data.json_stream import stream_objects
 from satl.data.vg.index import image_number, presence, read_index
+from satl.data.vg.objects import read_objects
 
 MINIMUM_OVERLAP = 0.5
 # A name in fewer images than this share of the rarest category's cannot overlap any by more,
@@ -40,7 +40,7 @@ class Match:
 def derive_names(
     index_file: Path, objects_file: Path, categories: int, by_hand: Mapping[int, str] | None = None
 ) -> dict[str, Any]:
-    """What `satl vg-names` writes: `categories` in index order, and how sure each name is.
+    """`categories` in index order, and how certain each name is.
 
     Args:
         index_file: `vg_category_500_labels_index.json`.
@@ -61,7 +61,7 @@ def derive_names(
     if not sizes.all():
         raise UserError(
             f"{index_file}: category indices {_few(np.flatnonzero(sizes == 0))} occur in no "
-            f"image; are there so many categories as {categories}?"
+            f"image; does the index really have {categories} categories?"
         )
     rows = {image_number(name, index_file): row for row, name in enumerate(index)}
     images_of, with_objects = _images_of_names(objects_file, rows)
@@ -90,7 +90,7 @@ def _images_of_names(objects_file: Path, rows: Mapping[int, int]) -> tuple[dict[
     """
     images_of: dict[str, array] = {}
     seen: set[int] = set()
-    for position, record in enumerate(stream_objects(objects_file, "file of objects")):
+    for position, record in enumerate(read_objects(objects_file)):
         try:
             row = rows.get(int(record["image_id"]))
             names = {normalise(item["names"][0]) for item in record["objects"] if item["names"]}
@@ -167,7 +167,7 @@ def _check_sure(matches: list[Match], names: list[str], overlaps: np.ndarray, fi
             f"{files}: {len(problems)} of {len(matches)} categories get no sure name:\n"
             + "\n".join(problems)
             + "\nIf the two files belong together, give these names by hand, in the data set's "
-            "`names` (or --name INDEX=NAME)."
+            "`names`."
         )
 
 

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.core.labels import NEGATIVE, POSITIVE
 from satl.data.table import LabelTable
-from satl.data.vg.index import image_number, presence, read_index, read_json
+from satl.data.vg.index import Index, image_number, presence, read_index, read_json
 
 
 def read_vg(
@@ -22,24 +22,21 @@ def read_vg(
     images: Sequence[Path],
     *,
     apart_from: Path | None = None,
-    unannotated: Literal["keep", "drop"] = "keep",
     expected_images: int | None = None,
 ) -> LabelTable:
     """The label table of one image list. Rows in the order of the list, columns in index order.
 
     Args:
-        image_list: text file, one image file name a line.
+        image_list: text file, one image file name per line.
         index: `vg_category_500_labels_index.json`. Indices without a name do not count.
-        names: the categories' names, as `satl vg-names` writes them.
+        names: the category names that `derive_names` found, as JSON.
         images: the folders, in one of which each image lies.
         apart_from: another image list, which must share no image with this one.
-        unannotated: what becomes of images that have none of the named categories.
         expected_images: how many images the list must have.
 
     Raises:
         UserError: a file is missing or malformed; an image is listed twice, in both lists, not
-            in the index, or not in exactly one folder; the count is not the expected one;
-            nothing is left.
+            in the index, or not in exactly one folder; the count is not the expected one.
     """
     listed = read_list(image_list)
     if apart_from is not None:
@@ -50,31 +47,20 @@ def read_vg(
             "is the list complete, and of the right split?"
         )
     labels_of = read_index(index)
-    unknown = [name for name in listed if name not in labels_of]
-    if unknown:
-        raise UserError(
-            f"{index}: lacks {len(unknown)} of the {len(listed)} images that {image_list} lists: "
-            f"{some(unknown)}; the two files do not belong together"
-        )
+    _check_indexed(listed, labels_of, image_list, index)
     derived = _read_names(names)
     categories = tuple(derived["categories"])
     present = presence(labels_of, listed, len(categories))
-    kept = np.arange(len(listed)) if unannotated == "keep" else np.flatnonzero(present.any(1))
-    if not kept.size:
-        raise UserError(f"{image_list}: no image has any of the {len(categories)} categories")
-    chosen = [listed[row] for row in kept]
-    folder, file_names = locate(chosen, images, image_list)
+    folder, file_names = locate(listed, images, image_list)
     return LabelTable(
         folder=folder,
         file_names=file_names,
-        image_ids=np.array([image_number(name, image_list) for name in chosen], dtype=np.int64),
+        image_ids=np.array([image_number(name, image_list) for name in listed], dtype=np.int64),
         categories=categories,
-        labels=np.where(present[kept], POSITIVE, NEGATIVE).astype(np.int8),
+        labels=np.where(present, POSITIVE, NEGATIVE).astype(np.int8),
         info={
             "image_list": str(image_list),
             "index": str(index),
-            "unannotated": unannotated,
-            "images_dropped": len(listed) - len(kept),
             "names": str(names),
             "weakest_name": derived["weakest"],
             "names_by_hand": derived["by_hand"],
@@ -83,7 +69,7 @@ def read_vg(
 
 
 def read_list(path: Path) -> list[str]:
-    """The image file names of a list, one a line; blank lines and spaces around do not count.
+    """The image file names of a list, one per line; blank lines and spaces around do not count.
 
     Raises:
         UserError: the file is missing, is no text, is empty, or names an image twice.
@@ -155,8 +141,17 @@ def _check_apart(listed: list[str], others: list[str], here: Path, there: Path) 
         raise UserError(f"{here} and {there} share {len(both)} images: {some(both)}")
 
 
+def _check_indexed(listed: list[str], labels_of: Index, image_list: Path, index: Path) -> None:
+    unknown = [name for name in listed if name not in labels_of]
+    if unknown:
+        raise UserError(
+            f"{index}: lacks {len(unknown)} of the {len(listed)} images that {image_list} lists: "
+            f"{some(unknown)}; the two files do not belong together"
+        )
+
+
 def _read_names(path: Path) -> dict[str, Any]:
     content = read_json(path, "file of category names")
     if not isinstance(content, dict) or {"categories", "weakest", "by_hand"} - content.keys():
-        raise UserError(f"{path}: not the category names that `satl vg-names` writes")
+        raise UserError(f"{path}: not the category names that `satl prepare` writes")
     return content

@@ -1,7 +1,7 @@
 """What SARB and DSRB share: known labels, blended instances, blended prototypes."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import TypeVar
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from satl.losses import partial_bce
 from satl.methods.base import Context, Progress, StepResult
 from satl.methods.parts.blending import blend, blend_instances
 from satl.methods.parts.graph_method import GraphMethod, GraphOptions
-from satl.models.graph_trunk import GraphOutputs
+from satl.models.graph_net import GraphOutputs
 
 
 class BlendingOptions(GraphOptions):
@@ -21,15 +21,16 @@ class BlendingOptions(GraphOptions):
     beta: float = Field(0.5, ge=0, le=1, description="start of β, the same for prototypes")
 
 
-class BlendingMethod(GraphMethod):
+BlendingOptionsT = TypeVar("BlendingOptionsT", bound=BlendingOptions)
+
+
+class BlendingMethod(GraphMethod[BlendingOptionsT]):
     """Base of methods that complement unknown labels by blending features of positives in.
 
     α and β are trained along, through features and labels, and kept in [0, 1].
     """
 
-    Options = BlendingOptions
-
-    def __init__(self, options: Any, context: Context) -> None:
+    def __init__(self, options: BlendingOptionsT, context: Context) -> None:
         super().__init__(options, context)
         self.alpha = nn.Parameter(torch.tensor(options.alpha))
         self.beta = nn.Parameter(torch.tensor(options.beta))

@@ -1,6 +1,6 @@
-"""What SST, SARB, HST and DSRB share: the published trunk and the losses on known labels."""
+"""What SST, SARB, HST and DSRB share: the published network and the losses on known labels."""
 
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,11 +10,11 @@ from satl.losses import contrastive, pair_asymmetric, partial_bce
 from satl.methods.base import Context, Hyperparameters, Method, Progress
 from satl.models.backbone import Backbone
 from satl.models.graph import cooccurrence
-from satl.models.graph_trunk import GraphOutputs, GraphTrunk
+from satl.models.graph_net import GraphNet, GraphOutputs
 
 
 class GraphOptions(Hyperparameters):
-    """Hyperparameters of every method on the published trunk."""
+    """Hyperparameters of every method on the published network."""
 
     contrastive_weight: float = Field(
         0.05, ge=0, description="weight of the instance contrastive loss; 0: none"
@@ -42,24 +42,26 @@ class PrototypeOptions(Hyperparameters):
     )
 
 
-class GraphMethod(Method):
-    """Base of methods on `GraphTrunk`; the graph comes from the observed positives.
+GraphOptionsT = TypeVar("GraphOptionsT", bound=GraphOptions)
+
+
+class GraphMethod(Method[GraphOptionsT]):
+    """Base of methods on `GraphNet`; the graph comes from the observed positives.
 
     Schedules that are published in epochs out of 20 are shares of the epochs here (epoch 5 of 20
     is `warmup` 0.25), so that a short run goes through the same phases.
     """
 
-    Options = GraphOptions
     pairs: ClassVar[bool] = False
 
-    def __init__(self, options: Any, context: Context) -> None:
+    def __init__(self, options: GraphOptionsT, context: Context) -> None:
         super().__init__(options, context)
         self.first_epoch = context.first_epoch_after(options.warmup)
 
-    def build_model(self, backbone: Backbone, words: Tensor, model: Model) -> nn.Module:
+    def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
         graph = cooccurrence(self.context.labels)
-        return GraphTrunk(
-            backbone, words, graph, model.feature_dim, model.attention_dim, self.pairs
+        return GraphNet(
+            backbone, word_embeddings, graph, model.feature_dim, model.attention_dim, self.pairs
         )
 
     def ramp(self, progress: Progress) -> float:
@@ -77,6 +79,7 @@ class GraphMethod(Method):
             terms = contrastive(outputs.features, labels, progress.generator)
             losses["contrastive"] = weight * terms
         if self.pairs:
+            assert isinstance(self.options, PairOptions), "a method with `pairs` has PairOptions"
             weight = self.ramp(progress) * self.options.pair_weight
             losses["pairs"] = weight * pair_asymmetric(outputs.pair_logits, labels)
         return losses

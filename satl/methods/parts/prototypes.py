@@ -16,6 +16,9 @@ class FeatureBank(nn.Module):
         feature_dim: D.
     """
 
+    rows: Tensor
+    seen: Tensor
+
     def __init__(self, categories: int, size: int, feature_dim: int) -> None:
         super().__init__()
         self.shape = (categories, size, feature_dim)
@@ -56,6 +59,8 @@ class Prototypes(nn.Module):
         first: epoch (from 0) of the first renewal.
         period: epochs from one renewal to the next.
     """
+
+    centres: Tensor
 
     def __init__(self, bank: FeatureBank, clusters: int, first: int, period: int) -> None:
         super().__init__()

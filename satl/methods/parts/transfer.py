@@ -46,12 +46,12 @@ def inter_scores(features: Tensor, bank: Tensor) -> Tensor:
     return (F.normalize(features.float(), dim=2) * direction).sum(2)
 
 
-def fill_positive(found: Tensor, labels: Tensor) -> Tensor:
+def add_positive_pseudo_labels(found: Tensor, labels: Tensor) -> Tensor:
     """`labels`, with the unknown ones that are `found` (a mask) made positive."""
     return labels.masked_fill(found & (labels == UNKNOWN), POSITIVE)
 
 
-def filled_in(*filled: Tensor, labels: Tensor) -> Tensor:
+def pseudo_label_mask(*filled: Tensor, labels: Tensor) -> Tensor:
     """Which unknown `labels` one of `filled` made positive: int8, +1 there and else 0."""
     found = torch.stack([part > 0 for part in filled]).any(0)
     return (found & (labels == UNKNOWN)).to(torch.int8)

@@ -1,17 +1,19 @@
-"""The trunk of SST, SARB, HST and DSRB as published: semantic decoupling, then a gated graph."""
+"""The network of SST, SARB, HST and DSRB as published: semantic decoupling, then a gated graph."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from satl.models.backbone import Backbone
+from satl.models.decoupling_net import SemanticDecouplingNet
 from satl.models.graph import GatedGraph
+from satl.models.outputs import Outputs, in_float32
 from satl.models.pair_head import PairHead
-from satl.models.trunk import Outputs, Trunk, in_float32
 
 # Prefixes of the published parameter names, and ours.
 PUBLISHED_PREFIXES = {
@@ -30,7 +32,7 @@ class GraphOutputs(Outputs):
     """`features` are those before the graph; `classify` is graph, fc, tanh and classifiers.
 
     Attributes:
-        attention: (B, C, H, W), where each category looks; sums to 1 over H and W.
+        attention: (B, C, H, W) float32, where each category looks; sums to 1 over H and W.
         pair_head: from features to pair logits; none for methods that have no use for pairs.
     """
 
@@ -40,26 +42,27 @@ class GraphOutputs(Outputs):
     @cached_property
     def pair_logits(self) -> Tensor:
         """(B, C(C-1)/2), computed when first asked for: prediction never does."""
+        assert self.pair_head is not None, "this network has no pair head"
         return self.pair_head(self.features)
 
-    def float(self, autocast: Callable[[], AbstractContextManager] = nullcontext) -> "GraphOutputs":
+    def float(self, autocast: Callable[[], AbstractContextManager[None]] = nullcontext) -> Self:
         """See `Outputs.float`; the pair head too runs in `autocast` and returns float32."""
         return replace(
             super().float(autocast),
             attention=self.attention.float(),
-            pair_head=self.pair_head and in_float32(self.pair_head, autocast),
+            pair_head=in_float32(self.pair_head, autocast) if self.pair_head else None,
         )
 
 
-class GraphTrunk(Trunk):
+class GraphNet(SemanticDecouplingNet):
     """Last stage, 1x1 convolution, semantic decoupling, gated graph, per-category logits.
 
     logit_c = classifier_c · tanh(fc [g_c ; f_c]), f the category features, g what the graph makes
     of them (SSGRL, Chen et al., ICCV 2019).
 
     Args:
-        backbone: its last stage is copied, so that several trunks can start from one backbone.
-        words: (C, word_dim) word vectors of the categories; not trained.
+        backbone: its last stage is copied, so that several networks can start from one backbone.
+        word_embeddings: (C, word_dim) word embeddings of the categories; not trained.
         adjacency: (C, C), P(column | row); not trained.
         feature_dim: D.
         attention_dim: width of the semantic attention, and of the pair head.
@@ -69,16 +72,18 @@ class GraphTrunk(Trunk):
     def __init__(
         self,
         backbone: Backbone,
-        words: Tensor,
+        word_embeddings: Tensor,
         adjacency: Tensor,
         feature_dim: int,
         attention_dim: int,
         pairs: bool = False,
     ) -> None:
-        super().__init__(backbone, words, feature_dim, attention_dim)
+        super().__init__(backbone, word_embeddings, feature_dim, attention_dim)
         self.graph = GatedGraph(feature_dim)
         self.fc = nn.Linear(2 * feature_dim, feature_dim)
-        self.pair_head = PairHead(len(words), feature_dim, attention_dim) if pairs else None
+        self.pair_head = (
+            PairHead(len(word_embeddings), feature_dim, attention_dim) if pairs else None
+        )
         self.register_buffer("adjacency", adjacency.float())
 
     def classify(self, features: Tensor) -> Tensor:
@@ -86,29 +91,29 @@ class GraphTrunk(Trunk):
         joint = torch.cat([self.graph(features, self.adjacency), features], dim=2)
         return self.classifier(torch.tanh(self.fc(joint)))
 
-    def forward(self, maps: Tensor) -> GraphOutputs:
-        """(B, channels of layer3, H, W) maps of the frozen stages to GraphOutputs."""
-        maps = self.project(self.last_stage(maps))
-        positions = maps.flatten(2).transpose(1, 2)
-        attention = self.decoupling.attention(positions, self.words).transpose(1, 2)
-        features = attention @ positions
+    def forward(self, feature_maps: Tensor) -> GraphOutputs:
+        """(B, channels, H, W) feature maps of the frozen stages to GraphOutputs."""
+        projected = self.project(self.last_stage(feature_maps))
+        positions = projected.flatten(2).transpose(1, 2)
+        attention = self.decoupling.attention(positions, self.word_embeddings).transpose(1, 2)
+        features = attention.to(positions.dtype) @ positions
         return GraphOutputs(
             logits=self.classify(features),
             features=features,
             classify=self.classify,
-            attention=attention.unflatten(2, maps.shape[2:]),
+            attention=attention.unflatten(2, projected.shape[2:]),
             pair_head=self.pair_head,
         )
 
 
 def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state_dict of the published SST (HCP-MLR-PL) as one of `GraphTrunk`.
+    """A state_dict of the published SST (HCP-MLR-PL) as one of `GraphNet`.
 
     changeChannel → project, SemanticDecoupling → decoupling, GraphNeuralNetwork → graph,
     fc → fc, classifiers → classifier, intra_{fc_1, fc_2, fc_3, classifiers} → pair_head,
-    wordFeatures → words, inMatrix → adjacency. outMatrix is the transpose of inMatrix, and both
-    stand a second time in GraphNeuralNetwork: these are left out, like the frozen stages of the
-    backbone (backbone.layer4 → last_stage; these names we could not check).
+    wordFeatures → word_embeddings, inMatrix → adjacency. outMatrix is the transpose of inMatrix,
+    and both stand a second time in GraphNeuralNetwork: these are left out, like the frozen stages
+    of the backbone (backbone.layer4 → last_stage; these names we could not check).
 
     Raises:
         KeyError: a name that the published model does not have.
@@ -116,7 +121,7 @@ def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
     ours = {}
     for name, value in state.items():
         if name in {"wordFeatures", "inMatrix"}:
-            ours["words" if name == "wordFeatures" else "adjacency"] = value
+            ours["word_embeddings" if name == "wordFeatures" else "adjacency"] = value
             continue
         prefix = next((p for p in PUBLISHED_PREFIXES if name.startswith(p)), None)
         if prefix is not None:

@@ -4,25 +4,27 @@ from conftest import golden
 from torch import nn
 
 from satl.models.backbone import Backbone
-from satl.models.graph_trunk import GraphTrunk, from_published
+from satl.models.graph_net import GraphNet, from_published
 
 
 @pytest.fixture
 def published():
-    """The trunk with the golden parameters, in evaluation mode, and the golden arrays."""
+    """The net with the golden parameters, in evaluation mode, and the golden arrays."""
     g = {key: torch.from_numpy(value) for key, value in golden("sst_forward").items()}
     # The golden map is the last stage's.
     backbone = Backbone(nn.Identity(), nn.Identity(), channels=2048)
-    trunk = GraphTrunk(backbone, torch.zeros(6, 12), torch.zeros(6, 6), 16, 10, pairs=True)
+    net = GraphNet(backbone, torch.zeros(6, 12), torch.zeros(6, 6), 16, 10, pairs=True)
     state = {k.removeprefix("param__"): v for k, v in g.items() if k.startswith("param__")}
-    trunk.load_state_dict(from_published(state))
-    return trunk.eval(), g
+    net.load_state_dict(from_published(state))
+    return net.eval(), g
 
 
 def test_golden_forward_of_sst(published):
-    trunk, g = published
-    assert torch.equal(trunk.words, g["words"]) and torch.equal(trunk.adjacency, g["adjacency"])
-    outputs = trunk(g["feature_map"])
+    net, g = published
+    assert torch.equal(net.word_embeddings, g["words"]) and torch.equal(
+        net.adjacency, g["adjacency"]
+    )
+    outputs = net(g["feature_map"])
     for name, ours in {
         "semantic": outputs.features,
         "logits": outputs.logits,
@@ -33,9 +35,9 @@ def test_golden_forward_of_sst(published):
 
 
 def test_attention_says_where_features_come_from(published):
-    trunk, g = published
-    outputs = trunk(g["feature_map"])
-    maps = trunk.project(g["feature_map"])
+    net, g = published
+    outputs = net(g["feature_map"])
+    maps = net.project(g["feature_map"])
     features = torch.einsum("bchw,bdhw->bcd", outputs.attention, maps)
     assert torch.allclose(features, outputs.features, atol=1e-5)
 
