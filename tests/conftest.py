@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from trials import shared, weights  # noqa: F401 (fixtures)
+from trials import every_epoch_saves, shared, weights  # noqa: F401 (fixtures)
 
 from satl.data.formats.coco import read_coco
 from satl.data.splits import split

@@ -15,8 +15,8 @@ from satl.estimate.synthetic import synthetic_run
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs.folder import RunFolder
 from satl.training.engine import train
+from satl.training.features import frozen_features
 from satl.training.precision import prepare_torch
-from satl.training.trainer import frozen_features
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEMO = load(Path(__file__).parents[1] / "workflow/config/demo.yaml")

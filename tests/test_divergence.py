@@ -18,6 +18,8 @@ from satl.training.run import TrainingRun
 STEPS = 4  # per epoch
 NAMES = ("satl", "partial_bce", "ranking_only")
 
+pytestmark = pytest.mark.usefixtures("every_epoch_saves")
+
 
 @pytest.fixture
 def specs(tmp_path, observed):

@@ -113,7 +113,7 @@ def test_training_changes_neither_the_frozen_stages_nor_their_batch_norm(
 
     class Watched(trainer.Trainer):
         def run(self, stop):
-            before = {k: v.clone() for k, v in self.frozen.state_dict().items()}
+            before = {k: v.clone() for k, v in self.features.frozen.state_dict().items()}
             trained = {k: v.clone() for k, v in self.runs[0].model.state_dict().items()}
             super().run(stop)
             seen.append((self, before, trained))
@@ -121,10 +121,10 @@ def test_training_changes_neither_the_frozen_stages_nor_their_batch_norm(
     monkeypatch.setattr(engine, "Trainer", Watched)
     train(shared, [spec(observed, tmp_path / "run")])
     done, before, trained = seen[0]
-    after, now = done.frozen.state_dict(), done.runs[0].model.state_dict()
+    after, now = done.features.frozen.state_dict(), done.runs[0].model.state_dict()
     assert len(before) > 10
     assert all(torch.equal(after[k], v) for k, v in before.items())
-    assert not any(p.requires_grad for p in done.frozen.parameters())
+    assert not any(p.requires_grad for p in done.features.frozen.parameters())
     assert not torch.equal(now["last_stage.0.conv1.weight"], trained["last_stage.0.conv1.weight"])
 
 

@@ -19,9 +19,9 @@ from satl.estimate.synthetic import synthetic_run
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs import provenance
 from satl.training import engine
+from satl.training.features import frozen_features
 from satl.training.precision import prepare_torch
 from satl.training.run import TrainingRun
-from satl.training.trainer import frozen_features
 
 CPU, SECOND = torch.device("cpu"), torch.device("cuda:1")
 

@@ -23,6 +23,8 @@ from satl.training.stopping import Stopped
 
 STEPS = 4  # in each of the three epochs
 
+pytestmark = pytest.mark.usefixtures("every_epoch_saves")
+
 
 class Interrupted(Exception):
     pass

@@ -11,6 +11,7 @@ from satl.cli.methods import checked_method
 from satl.config import MethodEntry, Model, Training
 from satl.models.backbone import initial_weights
 from satl.runs.folder import RunFolder
+from satl.training import trainer
 from satl.training.context import RunSpec, Shared
 from satl.training.epoch import EpochTimes
 
@@ -38,6 +39,12 @@ def shared(tmp_path, weights, test_table):
         store=tmp_path / "trained",
         device=torch.device("cpu"),
     )
+
+
+@pytest.fixture
+def every_epoch_saves(monkeypatch):
+    """A checkpoint after each epoch, however short."""
+    monkeypatch.setattr(trainer, "EPOCH_CHECKPOINT_SECONDS", 0)
 
 
 def apart(shared):

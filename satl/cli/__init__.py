@@ -9,7 +9,7 @@ import os
 import sys
 
 from satl import __version__
-from satl.cli import check, data, downloads, estimate, images, results, training
+from satl.cli import check, data, downloads, estimate, features, images, results, training
 from satl.core.errors import UserError
 from satl.training.stopping import Stopped
 
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"satl-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    groups = (check, downloads, data, images, estimate, training, results)
+    groups = (check, downloads, data, images, features, estimate, training, results)
     for add in (add for group in groups for add in group.COMMANDS):
         add(commands)
     return parser

@@ -30,8 +30,10 @@ def _run_backbone(args: argparse.Namespace) -> None:
     import torch
 
     from satl.config import load
+    from satl.config.catalogue import PACKAGED_WEIGHTS
     from satl.core.files import writing
     from satl.models.backbone import build_backbone, initial_weights
+    from satl.models.packaged import packaged_weights
     from satl.training.engine import choose_device
     from satl.training.lease import leased_device
     from satl.training.pretrain import pretrain_on_glyphs
@@ -41,6 +43,8 @@ def _run_backbone(args: argparse.Namespace) -> None:
     if source == "glyphs":
         with leased_device(args.device or experiment.device, experiment.runs_per_device) as device:
             weights = pretrain_on_glyphs(name, experiment.pretraining, choose_device(device))
+    elif source == "imagenet" and name in PACKAGED_WEIGHTS:
+        weights = packaged_weights(name)
     else:
         weights = initial_weights(name, _imagenet(experiment) or source)
     build_backbone(name, weights, experiment.model.frozen)  # says what is wrong with them
@@ -78,6 +82,9 @@ def _train(commands) -> None:
     for part in ("train", "test"):
         text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
         path_option(parser, f"--{part}-pixels", text, required=False)
+    for part in ("train", "test"):
+        text = f"feature maps of {part} images, from `satl features` (training.cached_views)"
+        path_option(parser, f"--{part}-features", text, required=False)
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     text = "word embeddings, from `satl embeddings` (needed for word_vectors: glove)"
     path_option(parser, "--embeddings", text, required=False)
@@ -124,6 +131,8 @@ def _run_train(args: argparse.Namespace) -> None:
             device=choose_device(device),
             train_pixels=args.train_pixels,
             test_pixels=args.test_pixels,
+            train_features=args.train_features,
+            test_features=args.test_features,
         )
         train(shared, runs)
 

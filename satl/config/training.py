@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from satl.config.catalogue import IMAGENET_WEIGHTS
+from satl.config.catalogue import IMAGENET_WEIGHTS, PACKAGED_WEIGHTS
 from satl.config.explain import suggestion
 from satl.core.strict import Strict, setting
 
@@ -26,8 +26,9 @@ class Model(Strict):
     )
     weights: str = Field(
         "imagenet",
-        description="imagenet (torchvision's IMAGENET1K_V1, downloaded), glyphs (a short "
-        "pre-training on single glyphs), random, or the path of a state_dict (.pt, .safetensors)",
+        description="imagenet (torchvision's IMAGENET1K_V1, downloaded; for tf_efficientnet_lite0 "
+        "installed with this suite), glyphs (a short pre-training on single glyphs), random, or "
+        "the path of a state_dict (.pt, .safetensors)",
     )
     feature_dim: int = Field(1024, ge=1, description="D, channels after the 1x1 convolution")
     attention_dim: int = Field(512, ge=1, description="width of the semantic attention")
@@ -46,11 +47,12 @@ class Model(Strict):
                 f"weights {self.weights!r}{suggestion(self.weights, known)}: neither one of "
                 f"{', '.join(known)} nor the path of a file"
             )
-        if self.weights == "imagenet" and self.backbone not in IMAGENET_WEIGHTS:
+        at_hand = (*IMAGENET_WEIGHTS, *PACKAGED_WEIGHTS)
+        if self.weights == "imagenet" and self.backbone not in at_hand:
             raise ValueError(
                 f"there are no ImageNet weights for backbone {self.backbone!r}"
-                f"{suggestion(self.backbone, IMAGENET_WEIGHTS)} to download, only for "
-                f"{', '.join(IMAGENET_WEIGHTS)}: set `weights` to the path of a state_dict"
+                f"{suggestion(self.backbone, at_hand)} to be had, only for "
+                f"{', '.join(at_hand)}: set `weights` to the path of a state_dict"
             )
         words = self.word_vectors
         if words is not None and words != "glove" and not set(words) & set("./\\"):
@@ -68,6 +70,12 @@ class Training(Strict):
     batch_size: int = Field(8, ge=2)
     learning_rate: float = Field(1e-5, gt=0)
     weight_decay: float = Field(5e-4, ge=0, description="L2 term of Adam")
+    schedule: Literal["step", "one_cycle"] = Field(
+        "step",
+        description="of the learning rate. step: as published, lr_gamma times as much every "
+        "lr_step epochs; one_cycle: up to learning_rate in the first quarter of all steps, then "
+        "down to nothing along a cosine",
+    )
     lr_step: int = Field(10, ge=1, description="epochs between two decays of the learning rate")
     lr_gamma: float = Field(0.1, gt=0, le=1)
     accumulate: int = Field(
@@ -91,6 +99,13 @@ class Training(Strict):
     image_size: int = Field(448, ge=8, description="side of the square that the network sees")
     crop_scales: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [1.0, 0.875, 0.75, 0.625, 0.5], min_length=1, description="crop sides, of `resize`"
+    )
+    cached_views: int | None = Field(
+        None,
+        ge=1,
+        description="compute the feature maps of the frozen stages once, for so many augmented "
+        "views per training image, of which every epoch shows one (satl features); none: augment "
+        "the images and compute their features anew in every epoch",
     )
     flip: bool = Field(True, description="random horizontal flip")
     eval_batch_size: int = Field(64, ge=1)

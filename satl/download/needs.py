@@ -59,9 +59,9 @@ def source_of(experiment: Experiment, path: str) -> str | None:
 
 
 def weights_path(experiment: Experiment) -> str | None:
-    """Where ImageNet's weights lie, or will; None unless the experiment asks for them."""
+    """Where ImageNet's weights lie, or will; None unless the experiment downloads them."""
     model = experiment.model
-    if model.weights != "imagenet":
+    if model.weights != "imagenet" or model.backbone not in IMAGENET_WEIGHTS:
         return None
     return str(provided(experiment, IMAGENET_WEIGHTS[model.backbone]))
 

@@ -18,8 +18,8 @@ from satl.estimate.synthetic import synthetic_run
 from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import Backbone, build_backbone, initial_weights
 from satl.runs.layout import training_jobs
+from satl.training.features import frozen_features, frozen_stages
 from satl.training.precision import prepare_torch
-from satl.training.trainer import frozen_features, frozen_stages
 
 Methods = Mapping[str, tuple[type[Method], Hyperparameters]]
 

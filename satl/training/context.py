@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from satl.config import Model, Training
+from satl.core.errors import UserError
 from satl.data.embeddings import word_embeddings
 from satl.data.table import LabelTable
 from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import load_weights
 from satl.runs.fingerprint import Fingerprint, library_versions, settings, training_code
 from satl.runs.layout import RunKey
+from satl.training.feature_file import FeatureFile
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Shared:
 
     `test` is read for its images alone; `weights` is the file of the backbone's weights, `words`
     that of the word vectors (None: as the config says); `store` keeps trainings (satl.runs.store);
-    the pixel files hold the decoded images where `training.image_cache` is disk.
+    the pixel files hold the decoded images where `training.image_cache` is disk, the feature files
+    feature maps where `training.cached_views` asks for them.
     """
 
     model: Model
@@ -71,11 +74,26 @@ class Shared:
     words: Path | None = None
     train_pixels: Path | None = None
     test_pixels: Path | None = None
+    train_features: Path | None = None
+    test_features: Path | None = None
 
     def word_vectors(self, categories: tuple[str, ...]) -> np.ndarray:
         """(C, word_dim) of the categories' names."""
         path = str(self.words) if self.words else self.model.word_vectors
         return word_embeddings(categories, path)
+
+    def feature_files(self, observed: LabelTable) -> tuple[FeatureFile, FeatureFile]:
+        """Of training and test images. Raises UserError if they are missing or of other images."""
+        files = []
+        for part, path, table in (
+            ("train", self.train_features, observed), ("test", self.test_features, self.test)
+        ):  # fmt: skip
+            if path is None:
+                raise UserError(
+                    f"training.cached_views is set: give --{part}-features, from `satl features`"
+                )
+            files.append(FeatureFile.open(path, table.without_labels().digest()))
+        return files[0], files[1]
 
     @cached_property
     def backbone_weights(self) -> dict[str, Tensor]:
@@ -120,11 +138,16 @@ def run_fingerprint(run: RunSpec, shared: Shared) -> Fingerprint:
     words = shared.word_vectors(run.observed.categories)
     key, module = run.key, run.kind.__module__
     code = training_code(module)
+    features = {}
+    if shared.training.cached_views:
+        train, test = shared.feature_files(run.observed)
+        features = {"train_features": train.sha256, "test_features": test.sha256}
     return {
         **settings(
             code, run.method, options, shared.model, shared.training, key.known_ratio, key.seed
         ),
         "inputs": {
+            **features,
             "labels": run.observed.digest(),
             "test_images": shared.test.without_labels().digest(),
             "weights": shared.weights_digest,

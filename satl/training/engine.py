@@ -12,13 +12,14 @@ from tqdm import tqdm
 from satl.core.errors import UserError
 from satl.core.files import link_files
 from satl.core.seeds import derive_seed
-from satl.data.table import check_same_categories
+from satl.data.table import LabelTable, check_same_categories
 from satl.methods.base import Context
 from satl.models.backbone import Backbone, build_backbone
 from satl.runs.fingerprint import Fingerprint
 from satl.runs.layout import TRAIN_FILES
 from satl.runs.store import Entry, Store
 from satl.training.context import RunSpec, Shared, run_config, run_fingerprint
+from satl.training.features import CachedFeatures, FeatureSource, ImageFeatures
 from satl.training.precision import compiler_errors, prepare_torch
 from satl.training.recording import check_free, write_run_folder
 from satl.training.run import TrainingRun
@@ -102,7 +103,9 @@ def _train_unfinished(
             _resumed(build_run(job.spec, shared, backbone, seed, job.entry.checkpoint))
             for job in waiting
         ]
-        trainer = Trainer(shared, backbone, runs, waiting[0].spec.observed, seed)
+        observed = waiting[0].spec.observed
+        features = feature_source(shared, backbone, observed, seed)
+        trainer = Trainer(shared.training, features, runs, len(observed.file_names), seed)
         with compiler_errors(shared.training):
             trainer.run(stop)
         for job, run in zip(waiting, runs, strict=True):
@@ -110,9 +113,20 @@ def _train_unfinished(
                 try:
                     _record(job, run, shared, started)
                 except UserError as error:
-                    # Its checkpoint stays: the same call writes the folder again.
                     trainer.failures.append(error)
+                    run.save()  # the same call then writes the folder, without training
     return trainer.failures
+
+
+def feature_source(
+    shared: Shared, backbone: Backbone, observed: LabelTable, seed: int
+) -> FeatureSource:
+    """Cached feature maps where the protocol asks for them, else images and frozen stages."""
+    training, device = shared.training, shared.device
+    if training.cached_views:
+        return CachedFeatures(*shared.feature_files(observed), training, seed, device)
+    pixels = (shared.train_pixels, shared.test_pixels)
+    return ImageFeatures(backbone, observed, shared.test, training, pixels, seed, device)
 
 
 def _record(job: _Job, run: TrainingRun, shared: Shared, started: str) -> None:

@@ -16,6 +16,7 @@ from satl.training.checkpoint import Checkpoint
 from satl.training.epoch import EpochRecord, EpochTimes, largest_magnitude
 from satl.training.history import History
 from satl.training.precision import autocast
+from satl.training.schedule import learning_rate
 
 
 class Diverged(UserError):
@@ -98,9 +99,8 @@ class TrainingRun:
 
     @property
     def learning_rate(self) -> float:
-        """In the epoch that is being trained: a decay every `lr_step` epochs."""
-        training = self.training
-        return training.learning_rate * training.lr_gamma ** (self.epoch // training.lr_step)
+        """At the step that is being trained."""
+        return learning_rate(self.training, self.epoch, self.step, self.steps)
 
     @property
     def no_pending_gradients(self) -> bool:

@@ -1,78 +1,54 @@
 """The one training loop: runs side by side behind one frozen backbone."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from satl.config import Training
 from satl.core.errors import UserError
-from satl.data.images.batches import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Augmentation,
-    Images,
-    augmentation_draws,
-    consecutive_order,
-    normalise,
-    open_images,
-    training_order,
-)
-from satl.data.images.prefetch import prefetch
-from satl.data.table import LabelTable
-from satl.models.backbone import Backbone
-from satl.training.context import Shared
-from satl.training.precision import autocast
+from satl.data.images.batches import training_order
+from satl.training.features import FeatureSource
 from satl.training.run import Diverged, TrainingRun
 from satl.training.stopping import Stopped, StopRequest
 
-# Features of the test images do not change while their stages are frozen; small ones are kept.
-KEPT_FEATURES_BYTES = 256 * 2**20
 CHECKPOINT_SECONDS = 600
+# The end of an epoch is a good moment to save, but not every few seconds.
+EPOCH_CHECKPOINT_SECONDS = 10
 # How often losses are checked: each check makes the device's queue run dry.
 STEPS_BETWEEN_CHECKS = 50
 
 
 class Trainer:
-    """Frozen stages and image streams of one training job, and the runs that they feed.
+    """The runs of one training job, and the feature maps that they are all fed with.
 
     `runs` are those that are still healthy. A run that diverges leaves it once and for all, and
     the others go on; `failures` says why.
 
     Args:
-        shared: what the runs have in common.
-        backbone: its frozen stages are used.
+        training: the protocol.
+        features: of training and test images.
         runs: to be trained; each may be at another epoch and step, after a kill.
-        observed: a table of the training images.
-        seed: of order and augmentation.
+        images: how many training images there are.
+        seed: of their order.
     """
 
     def __init__(
         self,
-        shared: Shared,
-        backbone: Backbone,
+        training: Training,
+        features: FeatureSource,
         runs: Sequence[TrainingRun],
-        observed: LabelTable,
+        images: int,
         seed: int,
     ) -> None:
-        self.device, self.training, self.seed = shared.device, shared.training, seed
+        self.training, self.images, self.seed = training, images, seed
+        self.features = features
         self.runs = list(runs)
         self.failures: list[UserError] = []
-        self.statistics = (backbone.mean, backbone.std)
-        self.frozen = frozen_stages(backbone, self.training, self.device)
-        training = self.training
-        self.train_images = open_images(
-            observed, training.resize, training.image_cache, shared.train_pixels, "train"
-        )
-        self.test_images = open_images(
-            shared.test, training.image_size, training.image_cache, shared.test_pixels, "test"
-        )
-        self.augment = Augmentation(training.crop_scales, training.image_size, training.flip)
-        self.kept_features: list[Tensor] | None = None
         self.last_save = time.monotonic()
 
     def run(self, stop: StopRequest) -> None:
@@ -96,16 +72,15 @@ class Trainer:
             raise
 
     def _train_epoch(self, epoch: int, stop: StopRequest) -> None:
-        order = epoch_order(self.training, len(self.train_images), self.seed, epoch)
-        draws = augmentation_draws(len(self.train_images), self.seed, epoch)
-        rows = torch.tensor([*chain(*order)], device=self.device).split([*map(len, order)])
+        order = epoch_order(self.training, self.images, self.seed, epoch)
+        device = self.runs[0].device
+        rows = torch.tensor([*chain(*order)], device=device).split([*map(len, order)])
         first = min(run.step for run in self._at(epoch))
         title = f"epoch {epoch + 1}/{self.training.epochs}"
         bar = tqdm(total=len(order), initial=first, desc=title, unit="batch", mininterval=1)
         start = time.perf_counter()
         with bar:
-            for step, images in enumerate(self._batches(self.train_images, order[first:]), first):
-                features = self._features(self.augment(images, draws[order[step]]))
+            for step, features in enumerate(self.features.training(epoch, order[first:]), first):
                 for run in self._at(epoch):
                     if run.step == step:
                         run.train_step(features, rows[step])
@@ -121,10 +96,6 @@ class Trainer:
     def _at(self, epoch: int) -> list[TrainingRun]:
         """The healthy runs that are in `epoch`; a copy, as runs may be dropped meanwhile."""
         return [run for run in self.runs if run.epoch == epoch]
-
-    def _batches(self, images: Images, order: list[list[int]]) -> Iterator[Tensor]:
-        pinned = self.device.type == "cuda"
-        return prefetch(images.batches(order, self.training.workers, pinned), self.device)
 
     def _book_time(self, epoch: int, start: float, testing: bool = False) -> float:
         """Book the time since `start` to the runs that it was spent on; returns the time now."""
@@ -176,15 +147,14 @@ class Trainer:
     def _end_epoch(self, epoch: int, stop: StopRequest) -> None:
         for run, logits in self._predict(epoch, stop):
             self._drop_if_diverged(run, run.end_epoch, logits)
-            if run in self.runs:
-                self._save(run)
-        self.last_save = time.monotonic()
+        if time.monotonic() - self.last_save >= EPOCH_CHECKPOINT_SECONDS:
+            self._save_all()
 
     def _predict(self, epoch: int, stop: StopRequest) -> list[tuple[TrainingRun, np.ndarray]]:
         """The (N, C) test logits of each healthy run in `epoch`."""
         parts: dict[TrainingRun, list[Tensor]] = {run: [] for run in self._at(epoch)}
         start = time.perf_counter()
-        for features in self._test_features() if parts else ():
+        for features in self.features.test() if parts else ():
             for run in self._at(epoch):
                 parts[run].append(run.predict(features))
             start = self._book_time(epoch, start, testing=True)
@@ -192,25 +162,6 @@ class Trainer:
             if not self._at(epoch):
                 break
         return [(run, torch.cat(parts[run]).cpu().numpy()) for run in self._at(epoch)]
-
-    def _test_features(self) -> Iterator[Tensor]:
-        if self.kept_features is not None:
-            yield from self.kept_features
-            return
-        kept, count = [], 0
-        order = consecutive_order(len(self.test_images), self.training.eval_batch_size)
-        batches = self._batches(self.test_images, order)
-        for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
-            features = self._features(images)
-            count += features.nbytes
-            if count <= KEPT_FEATURES_BYTES:
-                kept.append(features)
-            yield features
-        if count <= KEPT_FEATURES_BYTES:
-            self.kept_features = kept
-
-    def _features(self, images: Tensor) -> Tensor:
-        return frozen_features(self.frozen, images, self.training.precision, *self.statistics)
 
     def _out_of_memory(self, error: torch.OutOfMemoryError) -> UserError:
         earlier = self._save_all()
@@ -223,31 +174,6 @@ class Trainer:
             f"({str(error).splitlines()[0]}). Lower runs_per_job, or, where results may change, "
             f"training.batch_size, or set training.precision to bf16. {saved}"
         )
-
-
-def frozen_stages(backbone: Backbone, training: Training, device: torch.device) -> nn.Module:
-    """The backbone's frozen part on the device, compiled where the config says so."""
-    frozen = backbone.frozen.to(device, memory_format=torch.channels_last)
-    if training.compile:
-        frozen.compile(fullgraph=True)
-    return frozen
-
-
-@torch.no_grad()
-def frozen_features(
-    frozen: nn.Module,
-    images: Tensor,
-    precision: str,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-) -> Tensor:
-    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) feature maps of the frozen stages.
-
-    `mean` and `std` are those of the backbone's inputs.
-    """
-    images = normalise(images, mean, std).contiguous(memory_format=torch.channels_last)
-    with autocast(images.device, precision):
-        return frozen(images)
 
 
 def epoch_order(training: Training, images: int, seed: int, epoch: int) -> list[list[int]]:

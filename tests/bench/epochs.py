@@ -7,7 +7,7 @@ from satl.cli.methods import method_class
 from satl.data.table import LabelTable
 from satl.models.backbone import build_backbone, initial_weights
 from satl.training.context import RunSpec, Shared
-from satl.training.engine import build_run
+from satl.training.engine import build_run, feature_source
 from satl.training.precision import prepare_torch
 from satl.training.stopping import StopRequest
 from satl.training.trainer import Trainer, epoch_order
@@ -23,7 +23,8 @@ def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> 
         kind = method_class(method)
         spec = RunSpec("bench", "bench", method, method, kind, kind.Options(), observed, Path())
         runs.append(build_run(spec, shared, backbone, 0, shared.store))
-    return Trainer(shared, backbone, runs, observed, seed=0)
+    features = feature_source(shared, backbone, observed, seed=0)
+    return Trainer(shared.training, features, runs, len(observed.file_names), seed=0)
 
 
 def epoch_of(trainer: Trainer, epoch: int) -> Callable[[], None]:
@@ -39,5 +40,5 @@ def epoch_of(trainer: Trainer, epoch: int) -> Callable[[], None]:
 
 def images_trained(trainer: Trainer) -> int:
     """In an epoch, by all runs together."""
-    batches = epoch_order(trainer.training, len(trainer.train_images), 0, 0)
+    batches = epoch_order(trainer.training, trainer.images, 0, 0)
     return sum(map(len, batches)) * len(trainer.runs)

@@ -18,7 +18,7 @@ from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
 from satl.estimate.synthetic import synthetic_table
 from satl.training.context import Shared
-from satl.training.trainer import frozen_features
+from satl.training.features import frozen_features
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 PAPER = load(Path(__file__).parents[2] / "workflow/config/paper.yaml")
@@ -49,7 +49,7 @@ def step_flops(trainer):
     images = torch.zeros(shape, dtype=torch.uint8, device=device)
     rows = torch.arange(training.batch_size, device=device)
     with FlopCounterMode(display=False) as counter:
-        features = frozen_features(trainer.frozen, images, training.precision)
+        features = frozen_features(trainer.features.frozen, images, training.precision)
         for run in trainer.runs:
             run.epoch, run.step = EPOCH, 0
             run.train_step(features, rows)

@@ -2,9 +2,9 @@
 
 
 def backbone_inputs():
-    if EXPERIMENT.model.weights in ("glyphs", "random"):
-        return []
-    return file_or_download(weights_path(EXPERIMENT) or EXPERIMENT.model.weights)
+    """The file that the weights come from; none where they are made here or installed along."""
+    path = weights_path(EXPERIMENT) or EXPERIMENT.model.weights
+    return [] if path in ("glyphs", "random", "imagenet") else file_or_download(path)
 
 
 rule backbone:
@@ -18,7 +18,7 @@ rule backbone:
         pretraining=(
             EXPERIMENT.pretraining.model_dump() if EXPERIMENT.model.weights == "glyphs" else None
         ),
-        code=code_digest("satl.models.backbone", "satl.training.pretrain"),
+        code=code_digest("satl.models.backbone", "satl.models.packaged", "satl.training.pretrain"),
         device=EXPERIMENT.device,
     threads: EXPERIMENT.pretraining.threads
     resources:
@@ -30,6 +30,39 @@ rule backbone:
     shell:
         "{SATL} backbone --config {CONFIG} --device {params.device} --out {output}"
         " > {log} 2>&1"
+
+
+# With this key the features of the frozen stages are computed once, not in each training job.
+CACHED = EXPERIMENT.training.cached_views is not None
+FEATURE_SETTINGS = {
+    "model": {"backbone", "frozen"},
+    "training": {"cached_views", "resize", "image_size", "crop_scales", "flip", "precision"},
+}
+
+
+rule features:
+    input:
+        images=f"{DATA}/{{part}}-images.npz",
+        pixels=f"{DATA}/{{part}}.pixels" if ON_DISK else [],
+        weights=rules.backbone.output,
+    output:
+        f"{DATA}/{{part}}-features.npy",
+        f"{DATA}/{{part}}-features.json",
+    params:
+        pixels=lambda wildcards, input: f"--pixels {input.pixels}" if input.pixels else "",
+        settings=EXPERIMENT.model_dump(include=FEATURE_SETTINGS),
+        code=code_digest("satl.training.cache_features"),
+        device=EXPERIMENT.device,
+    threads: EXPERIMENT.training.threads
+    resources:
+        gpu=GPUS,
+    log:
+        f"{RESULTS}/logs/features/{{dataset}}-{{part}}.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "{SATL} features {input.images} --config {CONFIG} --part {wildcards.part} {params.pixels}"
+        " --weights {input.weights} --device {params.device} --out {output[0]} > {log} 2>&1"
 
 
 TRAINING = f"{RESULTS}/training/{{dataset}}/seed-{{seed}}/{{job}}"
@@ -81,16 +114,24 @@ def name_of_settings(run, folder):
     return name_of(asked)
 
 
-def pixel_options(wildcards, input):
-    return [f"--{part}-pixels {shlex.quote(input[f'{part}_pixels'])}" for part in SIDES if ON_DISK]
+def image_options(wildcards, input):
+    """Where decoded images and cached features lie, if the protocol has any."""
+    kinds = [kind for kind in ("pixels", "features") if input[f"train_{kind}"]]
+    return [
+        f"--{part}-{kind} {shlex.quote(input[f'{part}_{kind}'])}"
+        for kind in kinds
+        for part in SIDES
+    ]
 
 
 rule train:
     input:
         observed=lambda wildcards: [split_of(run) for run in runs_of(wildcards)],
         test=f"{DATA}/test-images.npz",
-        train_pixels=f"{DATA}/train.pixels" if ON_DISK else [],
-        test_pixels=f"{DATA}/test.pixels" if ON_DISK else [],
+        train_pixels=f"{DATA}/train.pixels" if ON_DISK and not CACHED else [],
+        test_pixels=f"{DATA}/test.pixels" if ON_DISK and not CACHED else [],
+        train_features=f"{DATA}/train-features.npy" if CACHED else [],
+        test_features=f"{DATA}/test-features.npy" if CACHED else [],
         weights=rules.backbone.output,
         words=rules.embeddings.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
     output:
@@ -101,7 +142,7 @@ rule train:
         store=f"{RESULTS}/trained",
         device=EXPERIMENT.device,
         words=lambda wildcards, input: f"--embeddings {input.words}" if input.words else "",
-        pixels=pixel_options,
+        images=image_options,
         fingerprints=fingerprints_of,
         versions=library_versions(),
     threads: EXPERIMENT.training.threads
@@ -112,6 +153,6 @@ rule train:
     conda:
         ENVIRONMENT
     shell:
-        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs} {params.pixels}"
+        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs} {params.images}"
         " {params.words} --test-images {input.test} --weights {input.weights} --device {params.device}"
         " --store {params.store} > {log} 2>&1"

@@ -1,0 +1,90 @@
+"""Feature maps on disk: a `.npy` file, and a JSON file beside it that says what is in it."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from satl.core.errors import UserError
+from satl.core.files import existing, write_json, writing
+
+LARGEST = np.finfo(np.float16).max
+
+
+def description_of(path: Path) -> Path:
+    """The file that says what the feature file `path` holds."""
+    return path.with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """(views, N, channels, H, W) float16 maps of N images, and the digest of their bytes."""
+
+    maps: np.ndarray
+    sha256: str
+
+    @classmethod
+    def open(cls, path: Path, table_digest: str) -> "FeatureFile":
+        """Map the file into memory.
+
+        Args:
+            path: written by `write`.
+            table_digest: of the images (without labels) that it must be of.
+
+        Raises:
+            UserError: it is missing, damaged, or of other images.
+        """
+        again = "make it again with `satl features`"
+        try:
+            text = existing(description_of(path), "description of features").read_text("utf-8")
+            described = json.loads(text)
+            maps = np.load(existing(path, "feature file"), mmap_mode="r")
+        except (ValueError, OSError) as error:
+            raise UserError(f"{path}: not a feature file, or damaged ({error}); {again}") from error
+        if described.get("images") != table_digest:
+            raise UserError(f"{path}: holds features of other images; {again}")
+        if maps.dtype != np.float16 or maps.ndim != 5:
+            raise UserError(f"{path}: holds {maps.dtype} of {maps.ndim} dimensions; {again}")
+        return cls(maps, described["sha256"])
+
+
+def write(
+    path: Path, shape: tuple[int, int], batches: Iterable[np.ndarray], facts: dict[str, Any]
+) -> None:
+    """Write feature maps as they come, and then their description.
+
+    Args:
+        path: the `.npy` file.
+        shape: (views, N); the batches' lengths add up to views · N.
+        batches: (B, channels, H, W) float32, the first view of all images first.
+        facts: goes into the description; `images` is the digest of the table.
+
+    Raises:
+        UserError: the file cannot be written, or a value is too large for float16.
+    """
+    total = hashlib.sha256()
+    file = maps = None
+    start = 0
+    with writing(path) as temporary:
+        for batch in batches:
+            if not np.abs(batch).max() <= LARGEST:
+                raise UserError(
+                    f"{path}: feature maps are not finite, or exceed {LARGEST:g}, which float16 "
+                    "cannot hold; are these the weights of this backbone?"
+                )
+            if maps is None:
+                whole = (*shape, *batch.shape[1:])
+                file = np.lib.format.open_memmap(temporary, "w+", np.float16, whole)
+                maps = file.reshape(-1, *batch.shape[1:])
+            small = batch.astype(np.float16)
+            maps[start : start + len(batch)] = small
+            total.update(small.tobytes())
+            start += len(batch)
+        if file is None or start != shape[0] * shape[1]:
+            raise ValueError(f"{start} feature maps are not {shape[0]} × {shape[1]}")
+        file.flush()
+    write_json(description_of(path), {**facts, "sha256": total.hexdigest()})

@@ -1,0 +1,172 @@
+"""Where a training job's feature maps come from: images and frozen stages, or a cache of them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from satl.config import Training
+from satl.core.seeds import derive_seed
+from satl.data.images.batches import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Augmentation,
+    Images,
+    augmentation_draws,
+    consecutive_order,
+    normalise,
+    open_images,
+)
+from satl.data.images.prefetch import prefetch
+from satl.data.table import LabelTable
+from satl.models.backbone import Backbone
+from satl.training.feature_file import FeatureFile
+from satl.training.precision import autocast
+
+# Features of the test images do not change while their stages are frozen; small ones are kept.
+KEPT_FEATURES_BYTES = 256 * 2**20
+
+Batches = Sequence[Sequence[int]]
+
+
+class FeatureSource(Protocol):
+    """Feature maps of the frozen stages, (B, channels, H, W) on the device, batch by batch."""
+
+    def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
+        """Those of training images as `epoch` shows them; `order` holds rows of the table."""
+
+    def test(self) -> Iterator[Tensor]:
+        """Those of all test images, in order."""
+
+
+class ImageFeatures:
+    """Reads and augments images, and passes them through the frozen stages, each time anew.
+
+    Args:
+        backbone: its frozen stages are used.
+        observed, test: tables of training and test images.
+        training: the protocol.
+        pixels: of training and test images, decoded, where `image_cache` is disk.
+        seed: of the augmentation.
+        device: where the frozen stages are.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        observed: LabelTable,
+        test: LabelTable,
+        training: Training,
+        pixels: tuple[Path | None, Path | None],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.protocol, self.seed, self.device = training, seed, device
+        self.statistics = (backbone.mean, backbone.std)
+        self.frozen = frozen_stages(backbone, training, device)
+        cache = training.image_cache
+        self.train_images = open_images(observed, training.resize, cache, pixels[0], "train")
+        self.test_images = open_images(test, training.image_size, cache, pixels[1], "test")
+        self.augment = Augmentation(training.crop_scales, training.image_size, training.flip)
+        self.kept: list[Tensor] | None = None
+
+    def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
+        """Augmented anew in each epoch; see `FeatureSource`."""
+        draws = augmentation_draws(len(self.train_images), self.seed, epoch)
+        for rows, images in zip(order, self._batches(self.train_images, order), strict=True):
+            yield self._features(self.augment(images, draws[np.asarray(rows)]))
+
+    def test(self) -> Iterator[Tensor]:
+        """See `FeatureSource`."""
+        if self.kept is not None:
+            yield from self.kept
+            return
+        kept, count = [], 0
+        order = consecutive_order(len(self.test_images), self.protocol.eval_batch_size)
+        batches = self._batches(self.test_images, order)
+        for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
+            features = self._features(images)
+            count += features.nbytes
+            if count <= KEPT_FEATURES_BYTES:
+                kept.append(features)
+            yield features
+        if count <= KEPT_FEATURES_BYTES:
+            self.kept = kept
+
+    def _batches(self, images: Images, order: Batches) -> Iterator[Tensor]:
+        pinned = self.device.type == "cuda"
+        return prefetch(images.batches(order, self.protocol.workers, pinned), self.device)
+
+    def _features(self, images: Tensor) -> Tensor:
+        return frozen_features(self.frozen, images, self.protocol.precision, *self.statistics)
+
+
+class CachedFeatures:
+    """Feature maps that `satl features` has computed once, for some augmented views per image.
+
+    Each epoch shows one of its views of each image, drawn anew.
+
+    Args:
+        train, test: the files.
+        training: the protocol.
+        seed: of the views.
+        device: where batches go.
+    """
+
+    def __init__(
+        self,
+        train: FeatureFile,
+        test: FeatureFile,
+        training: Training,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.train_file, self.test_file = train, test
+        self.protocol, self.seed, self.device = training, seed, device
+
+    def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
+        """See `FeatureSource`."""
+        views, images = self.train_file.maps.shape[:2]
+        draws = np.random.default_rng(derive_seed(self.seed, "view", epoch))
+        shown = draws.integers(views, size=images)
+        for rows in order:
+            yield self._on_device(self.train_file.maps[shown[rows], rows])
+
+    def test(self) -> Iterator[Tensor]:
+        """See `FeatureSource`."""
+        size = self.protocol.eval_batch_size
+        maps = self.test_file.maps[0]
+        for start in range(0, len(maps), size):
+            yield self._on_device(maps[start : start + size])
+
+    def _on_device(self, maps: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(maps)).to(self.device).float()
+
+
+def frozen_stages(backbone: Backbone, training: Training, device: torch.device) -> nn.Module:
+    """The backbone's frozen part on the device, compiled where the config says so."""
+    frozen = backbone.frozen.to(device, memory_format=torch.channels_last)
+    if training.compile:
+        frozen.compile(fullgraph=True)
+    return frozen
+
+
+@torch.no_grad()
+def frozen_features(
+    frozen: nn.Module,
+    images: Tensor,
+    precision: str,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Tensor:
+    """(B, 3, S, S) images in 0..255 to (B, channels, H, W) feature maps of the frozen stages.
+
+    `mean` and `std` are those of the backbone's inputs.
+    """
+    images = normalise(images, mean, std).contiguous(memory_format=torch.channels_last)
+    with autocast(images.device, precision):
+        return frozen(images)
