@@ -144,7 +144,7 @@ class CachedFeatures:
             yield self._on_device(maps[start : start + size])
 
     def _on_device(self, maps: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(maps)).to(self.device).float()
+        return torch.from_numpy(np.array(maps)).to(self.device).float()
 
 
 def frozen_stages(backbone: Backbone, training: Training, device: torch.device) -> nn.Module:
