@@ -35,8 +35,8 @@ class Category:
 STRAY_FACTOR = 0.145
 """How much rarer a category is outside its own group's scenes."""
 
-SMALL = (0.15, 0.24)
-MEDIUM = (0.20, 0.34)
+SMALL = (0.24, 0.34)
+MEDIUM = (0.28, 0.42)
 
 # The ids have gaps, as those of COCO have: a reader that takes an id for a column number
 # should fail here, on a small data set, rather than quietly on a large one.
@@ -56,11 +56,11 @@ CATEGORIES: tuple[Category, ...] = (
     Category(21, "airplane", "travel", "✈", 0.78, tilt=180),
     Category(22, "anchor", "travel", "⚓", 0.50, contrast=0.75),
     Category(24, "flag", "travel", "⚑⚐", 0.26, size=MEDIUM),
-    Category(27, "helm", "travel", "☸", 0.10, size=MEDIUM, contrast=0.6, tilt=180, crowd=0.0),
+    Category(27, "helm", "travel", "☸", 0.14, size=MEDIUM, contrast=0.6, tilt=180, crowd=0.0),
     Category(31, "flower", "picnic", "✿❀❁", 0.95, tilt=180, crowd=0.9),
     Category(32, "cat", "picnic", "🐱😺😸", 0.48, size=(0.30, 0.50), tilt=15),
     Category(35, "hot drink", "picnic", "☕", 0.30, contrast=0.75, tilt=12),
-    Category(40, "note", "picnic", "♩♪♫♬", 0.12, size=SMALL, contrast=0.8, crowd=0.8),
+    Category(40, "note", "picnic", "♩♪♫♬", 0.16, size=SMALL, contrast=0.8, crowd=0.8),
 )
 
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(category.group for category in CATEGORIES))
