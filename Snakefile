@@ -12,10 +12,10 @@ include: "workflow/rules/common.smk"
 
 
 rule all:
+    default_target: True
     input:
         f"{RESULTS}/summary.csv",
         f"{RESULTS}/mlflow.json",
-    default_target: True
 
 
 include: "workflow/rules/check.smk"

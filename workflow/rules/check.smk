@@ -57,12 +57,12 @@ else:
 rule check:
     output:
         f"{RESULTS}/options.json",
-    params:
-        state=options_state(),
     log:
         f"{RESULTS}/logs/check.log",
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        state=options_state(),
     shell:
         "{SATL} check --config {CONFIG} --out {output} > {log} 2>&1"

@@ -60,7 +60,9 @@ def checked_ownership():
     """Stop before the results of another config file of the same name are overwritten."""
     if not Path(CONFIG).is_file():
         return
-    owner = Path(CONFIG).read_text(encoding="utf-8").splitlines()[0].removeprefix("# resolved from ")
+    owner = (
+        Path(CONFIG).read_text(encoding="utf-8").splitlines()[0].removeprefix("# resolved from ")
+    )
     if owner != CONFIG_OWNER:
         raise WorkflowError(
             f"{RESULTS} holds the results of another config, {owner}, and {CONFIG_OWNER} has the "

@@ -31,16 +31,16 @@ rule download:
     output:
         # update(): a receipt from before stays, and with it the checksum to compare with.
         update(str(receipt(EXPERIMENT, "{source}"))),
-    wildcard_constraints:
-        source="|".join(map(re.escape, CATALOGUE)),
     log:
         f"{RESULTS}/logs/download/{{source}}.log",
-    resources:
-        download=1,
+    wildcard_constraints:
+        source="|".join(map(re.escape, CATALOGUE)),
     # The nodes of many clusters do not reach the net.
     localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        download=1,
     shell:
         "{SATL} download --config {CONFIG} --only {wildcards.source} > {log} 2>&1"
 
@@ -51,12 +51,12 @@ rule embeddings:
         images=f"{DATA}/test-images.npz",
     output:
         f"{DATA}/embeddings.txt",
-    params:
-        vectors=vectors_path(EXPERIMENT),
-        code=code_digest("satl.data.embeddings"),
     log:
         f"{RESULTS}/logs/embeddings/{{dataset}}.log",
     conda:
         ENVIRONMENT
+    params:
+        vectors=vectors_path(EXPERIMENT),
+        code=code_digest("satl.data.embeddings"),
     shell:
         "{SATL} embeddings {params.vectors:q} --images {input.images} --out {output} > {log} 2>&1"

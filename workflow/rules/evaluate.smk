@@ -3,7 +3,9 @@
 
 def job_of(wildcards):
     folder = RUN.format(**wildcards)
-    return next(job for job in JOBS.values() if any(folder == str(r.folder(RESULTS)) for r in job.runs))
+    return next(
+        job for job in JOBS.values() if any(folder == str(r.folder(RESULTS)) for r in job.runs)
+    )
 
 
 rule evaluate:
@@ -14,13 +16,13 @@ rule evaluate:
         test=f"{DATA}/test.npz",
     output:
         expand(f"{RUN}/{{file}}", file=(*TRAIN_FILES, *EVALUATION_FILES), allow_missing=True),
-    params:
-        folder=RUN,
-        code=code_digest("satl.evaluation.evaluate"),
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",
     conda:
         ENVIRONMENT
+    params:
+        folder=RUN,
+        code=code_digest("satl.evaluation.evaluate"),
     shell:
         "{SATL} evaluate {input.trained}/{wildcards.method}/known-{wildcards.ratio}"
         " --observed {input.observed} --train {input.train} --test {input.test}"

@@ -23,14 +23,14 @@ rule report:
             caption="../report/figure.rst",
             category="Figures",
         ),
-    params:
-        experiment=EXPERIMENT.source(),
-        tables={dataset: EXPERIMENT.tables(dataset) for dataset in EXPERIMENT.datasets},
-        code=code_digest("satl.report"),
     log:
         f"{RESULTS}/logs/report.log",
     conda:
         ENVIRONMENT
+    params:
+        experiment=EXPERIMENT.source(),
+        tables={dataset: EXPERIMENT.tables(dataset) for dataset in EXPERIMENT.datasets},
+        code=code_digest("satl.report"),
     shell:
         "{SATL} report --config {CONFIG} > {log} 2>&1"
 
@@ -40,11 +40,11 @@ rule track:
         report=rules.report.output,
     output:
         f"{RESULTS}/mlflow.json",
-    params:
-        code=code_digest("satl.tracking.mlflow"),
     log:
         f"{RESULTS}/logs/track.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code_digest("satl.tracking.mlflow"),
     shell:
         "{SATL} track --config {CONFIG} > {output} 2> {log}"

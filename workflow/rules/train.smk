@@ -13,6 +13,13 @@ rule backbone:
         CHECKED,
     output:
         f"{RESULTS}/backbone.pt",
+    log:
+        f"{RESULTS}/logs/backbone.log",
+    conda:
+        ENVIRONMENT
+    threads: EXPERIMENT.pretraining.threads
+    resources:
+        gpu=GPUS,
     params:
         model=EXPERIMENT.model.model_dump(include={"backbone", "weights"}),
         pretraining=(
@@ -20,16 +27,8 @@ rule backbone:
         ),
         code=code_digest("satl.models.backbone", "satl.models.packaged", "satl.training.pretrain"),
         device=EXPERIMENT.device,
-    threads: EXPERIMENT.pretraining.threads
-    resources:
-        gpu=GPUS,
-    log:
-        f"{RESULTS}/logs/backbone.log",
-    conda:
-        ENVIRONMENT
     shell:
-        "{SATL} backbone --config {CONFIG} --device {params.device} --out {output}"
-        " > {log} 2>&1"
+        "{SATL} backbone --config {CONFIG} --device {params.device} --out {output}" " > {log} 2>&1"
 
 
 # With this key the features of the frozen stages are computed once, not in each training job.
@@ -48,18 +47,18 @@ rule features:
     output:
         f"{DATA}/{{part}}-features.npy",
         f"{DATA}/{{part}}-features.json",
+    log:
+        f"{RESULTS}/logs/features/{{dataset}}-{{part}}.log",
+    conda:
+        ENVIRONMENT
+    threads: EXPERIMENT.training.threads
+    resources:
+        gpu=GPUS,
     params:
         pixels=lambda wildcards, input: f"--pixels {input.pixels}" if input.pixels else "",
         settings=EXPERIMENT.model_dump(include=FEATURE_SETTINGS),
         code=code_digest("satl.training.cache_features"),
         device=EXPERIMENT.device,
-    threads: EXPERIMENT.training.threads
-    resources:
-        gpu=GPUS,
-    log:
-        f"{RESULTS}/logs/features/{{dataset}}-{{part}}.log",
-    conda:
-        ENVIRONMENT
     shell:
         "{SATL} features {input.images} --config {CONFIG} --part {wildcards.part} {params.pixels}"
         " --weights {input.weights} --device {params.device} --out {output[0]} > {log} 2>&1"
@@ -133,9 +132,20 @@ rule train:
         train_features=f"{DATA}/train-features.npy" if CACHED else [],
         test_features=f"{DATA}/test-features.npy" if CACHED else [],
         weights=rules.backbone.output,
-        words=rules.embeddings.output if vectors_path(EXPERIMENT) else EXPERIMENT.model.word_vectors or [],
+        words=(
+            rules.embeddings.output
+            if vectors_path(EXPERIMENT)
+            else EXPERIMENT.model.word_vectors or []
+        ),
     output:
         directory(TRAINING),
+    log:
+        f"{RESULTS}/logs/train/{{dataset}}/seed-{{seed}}/{{job}}.log",
+    conda:
+        ENVIRONMENT
+    threads: EXPERIMENT.training.threads
+    resources:
+        gpu=GPUS,
     params:
         runs=run_options,
         # Outside of the outputs, which Snakemake deletes: see satl/runs/store.py.
@@ -145,13 +155,6 @@ rule train:
         images=image_options,
         fingerprints=fingerprints_of,
         versions=library_versions(),
-    threads: EXPERIMENT.training.threads
-    resources:
-        gpu=GPUS,
-    log:
-        f"{RESULTS}/logs/train/{{dataset}}/seed-{{seed}}/{{job}}.log",
-    conda:
-        ENVIRONMENT
     shell:
         "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs} {params.images}"
         " {params.words} --test-images {input.test} --weights {input.weights} --device {params.device}"
