@@ -28,7 +28,7 @@ rule backbone:
         code=code_digest("satl.models.backbone", "satl.models.packaged", "satl.training.pretrain"),
         device=EXPERIMENT.device,
     shell:
-        "{SATL} backbone --config {CONFIG} --device {params.device} --out {output}" " > {log} 2>&1"
+        "{SATL} backbone --config {CONFIG} --device {params.device} --out {output} > {log} 2>&1"
 
 
 # With this key the features of the frozen stages are computed once, not in each training job.
