@@ -45,8 +45,8 @@ rule features:
         pixels=f"{DATA}/{{part}}.pixels" if ON_DISK else [],
         weights=rules.backbone.output,
     output:
-        f"{DATA}/{{part}}-features.npy",
-        f"{DATA}/{{part}}-features.json",
+        maps=f"{DATA}/{{part}}-features.npy",
+        description=f"{DATA}/{{part}}-features.json",
     log:
         f"{RESULTS}/logs/features/{{dataset}}-{{part}}.log",
     conda:
@@ -61,7 +61,7 @@ rule features:
         device=EXPERIMENT.device,
     shell:
         "{SATL} features {input.images} --config {CONFIG} --part {wildcards.part} {params.pixels}"
-        " --weights {input.weights} --device {params.device} --out {output[0]} > {log} 2>&1"
+        " --weights {input.weights} --device {params.device} --out {output.maps} > {log} 2>&1"
 
 
 TRAINING = f"{RESULTS}/training/{{dataset}}/seed-{{seed}}/{{job}}"
