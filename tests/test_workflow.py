@@ -306,7 +306,7 @@ def test_visual_genome_to_its_splits(tree):
     write_config(tree, "vg.yaml", name="vg", datasets=datasets, known_ratios=[0.5])
     jobs = planned(tree, "--until", "split", config="vg.yaml")
     assert {"prepare", "table", "split"} <= jobs.keys()
-    files = ("train.npz", "test.npz", "known-0.50/seed-0.npz")
+    files = ("train.npz", "test.npz", "known-0.50.npz")
     paths = [Path("results/vg/data/vg.200", name) for name in files]
     targets = ["--printshellcmds", *map(str, paths)]  # a flag ends the list of --configfile
     done = snakemake(tree, *targets, config="vg.yaml")

@@ -16,6 +16,7 @@ rule evaluate:
         expand(f"{RUN}/{{file}}", file=(*TRAIN_FILES, *EVALUATION_FILES), allow_missing=True),
     params:
         folder=RUN,
+        resamples=EXPERIMENT.report.resamples,
         code=code_digest("satl.evaluation.evaluate"),
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",
@@ -24,4 +25,4 @@ rule evaluate:
     shell:
         "{SATL} evaluate {input.trained}/{wildcards.method}/known-{wildcards.ratio}"
         " --observed {input.observed} --train {input.train} --test {input.test}"
-        " --out {params.folder} > {log} 2>&1"
+        " --resamples {params.resamples} --out {params.folder} > {log} 2>&1"
