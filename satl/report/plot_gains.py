@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import StrMethodFormatter
 
 from satl.report.style import FAINT, INK, WIDE
@@ -31,9 +32,9 @@ def gain_figure(gains: pd.DataFrame, counts: pd.Series, reference: str) -> Figur
     heights = [0.55, 0.2 * len(table)]
     named = len(table.columns) <= NAMED
     below = 0.06 * max(map(len, table.columns)) + 0.25 if named else 0.5
-    figure = Figure(figsize=(WIDE, sum(heights) + below + 0.35), layout="constrained")
+    spacing = ConstrainedLayoutEngine(h_pad=0.02, hspace=0.02)
+    figure = Figure(figsize=(WIDE, sum(heights) + below + 0.35), layout=spacing)
     top, cells = figure.subplots(2, sharex=True, height_ratios=heights)
-    figure.get_layout_engine().set(h_pad=0.02, hspace=0.02)
     _draw_counts(top, counts[table.columns])
     image = _draw_gains(cells, table)
     _draw_scale(image, [top, cells], reference)

@@ -97,7 +97,7 @@ def scores_of(runs: Iterable[Run]) -> Scores:
 
 def reference_of(wanted: str | None, methods: Sequence[str]) -> str:
     """The one of `methods` that the others are compared with: `wanted`, or else the first."""
-    return wanted if wanted in methods else methods[0]
+    return wanted if wanted is not None and wanted in methods else methods[0]
 
 
 def compared(
