@@ -319,6 +319,17 @@ def test_visual_genome_to_its_splits(tree):
     assert "Nothing to be done" in output(snakemake(tree, *targets, config="vg.yaml"))
 
 
+def test_seeds_share_their_masks(tree):
+    """A second seed, and other masks, are asked of training; splits do not depend on the seed."""
+    write_config(tree, "seeds.yaml", name="seeds", seeds=[0, 1], mask_seed=7, known_ratios=[0.5])
+    done = snakemake(tree, "-n", "--printshellcmds", config="seeds.yaml")
+    assert done.returncode == 0, output(done)
+    splits = re.findall(r"satl split .*--seed (\d+)\s+--out (\S+)", output(done))
+    assert splits == [("7", "results/seeds/data/glyphs/known-0.50.npz")]
+    trained = re.findall(r"satl train .*--seed (\d+)", output(done))
+    assert sorted(trained) == ["0", "1"]
+
+
 # The last one: it changes the results that the others look at.
 def test_a_new_ratio_trains_its_runs_alone(tree):
     """It joins the jobs of its neighbours, whose finished runs are used again."""
