@@ -1,7 +1,8 @@
 """Synthetic run folders that look like real ones, for tests of what is made from run folders.
 
 They hold the files that reports read: all but predictions.npz and training_scores.npz. The
-numbers are drawn from normal distributions of logits, and depend on the run's key alone.
+numbers are drawn from normal distributions of logits, and depend on the run's key alone; what
+resampled test images add to a score is largely the same for all runs on a data set.
 """
 
 import json
@@ -15,7 +16,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from satl.config import Experiment, parse
-from satl.core.files import write_json, write_text, write_yaml
+from satl.core.files import write_arrays, write_json, write_text, write_yaml
 from satl.metrics import METRIC_COLUMNS
 from satl.runs.folder import THRESHOLD_COLUMNS, RunKey, run_keys
 
@@ -26,6 +27,7 @@ CATEGORIES = (
 IMAGES = 1000
 POSITIVES = np.round(IMAGES * 0.42 * 0.65 ** np.arange(len(CATEGORIES))).astype(int)
 EPOCHS = 10
+RESAMPLES = 300
 WARMUP = 2
 OPTIONS: dict[str, dict[str, Any]] = {
     "satl": {"rule": "posterior", "q": 0.95, "gap_weight": 1.0, "warmup": None},
@@ -64,6 +66,7 @@ def write_run(experiment: Experiment, results: Path, key: RunKey) -> Path:
         "options": OPTIONS[entry.method] | entry.options,
         "known_ratio": key.known_ratio,
         "seed": key.seed,
+        "mask_seed": experiment.mask_seed,
         "model": experiment.model.model_dump(mode="json"),
         "training": experiment.training.model_dump(mode="json"),
         "split": {"mask_sha256": "0" * 64, "realised_known_ratio": key.known_ratio},
@@ -80,6 +83,8 @@ def write_run(experiment: Experiment, results: Path, key: RunKey) -> Path:
     write_text(folder / "metrics.jsonl", _losses(key))
     _histogram(entry.method, key, random).to_parquet(folder / "score_histogram.parquet")
     write_json(folder / "run.json", _record(config))
+    score = metrics["selections"]["last"]["mAP"]
+    write_arrays(folder / "bootstrap.npz", mAP=_resampled(score, key, random))
     return folder
 
 
@@ -155,9 +160,22 @@ def _metrics(
             {"epoch": epoch, "test_mAP": value} | quality[epoch - 1]
             for epoch, value in enumerate(course, start=1)
         ],
-        "per_category_AP": dict.fromkeys(CATEGORIES, float(top)) | {"toaster": None},
+        "per_category_AP": _per_category(method, top, random) | {"toaster": None},
         "categories_without_positives": ["toaster"],
     }
+
+
+def _per_category(method: str, top: float, random: np.random.Generator) -> dict[str, float]:
+    """Rare categories are harder, and gain more by a method of skill."""
+    rarity = np.linspace(0, 1, len(CATEGORIES))
+    ap = top - 20 * rarity + 3 * (SKILL[method] - 3) * rarity + random.normal(0, 1, len(rarity))
+    return dict(zip(CATEGORIES, map(float, ap), strict=True))
+
+
+def _resampled(score: float, key: RunKey, random: np.random.Generator) -> np.ndarray:
+    images = np.random.default_rng(zlib.crc32(key.dataset.encode())).normal(0, 1.2, RESAMPLES)
+    method = np.random.default_rng(zlib.crc32(key.method.encode())).normal(0, 0.3, RESAMPLES)
+    return (score + images + method + random.normal(0, 0.2, RESAMPLES)).astype(np.float32)
 
 
 def _losses(key: RunKey) -> str:

@@ -55,11 +55,22 @@ def test_the_same_config_and_seed_give_the_same_bits(tmp_path, shared, observed)
     same_numbers(tmp_path / "a", tmp_path / "b")
 
 
-def test_another_seed_gives_other_numbers(tmp_path, shared, observed, train_table):
-    train(shared, [spec(observed, tmp_path / "a")])
-    train(shared, [spec(split(train_table, 0.5, seed=1), tmp_path / "b")])
-    a, b = (RunFolder(tmp_path / name).predictions()["logits"] for name in "ab")
-    assert not np.array_equal(a, b)
+def test_masks_and_trainings_are_seeded_apart(tmp_path, shared, observed, train_table):
+    runs = {
+        "first": spec(observed, tmp_path / "first"),
+        "training": replace(spec(observed, tmp_path / "training"), seed=1),
+        "mask": spec(split(train_table, 0.5, seed=1), tmp_path / "mask"),
+    }
+    for run in runs.values():
+        train(shared, [run])
+    folders = {name: RunFolder(tmp_path / name) for name in runs}
+    seeds = {n: (f.config()["seed"], f.config()["mask_seed"]) for n, f in folders.items()}
+    assert seeds == {"first": (0, 0), "training": (1, 0), "mask": (0, 1)}
+    masks = {name: folder.config()["split"]["mask_sha256"] for name, folder in folders.items()}
+    assert masks["first"] == masks["training"] != masks["mask"]
+    logits = {name: folder.predictions()["logits"] for name, folder in folders.items()}
+    assert not np.array_equal(logits["first"], logits["training"])
+    assert not np.array_equal(logits["first"], logits["mask"])
 
 
 def test_runs_side_by_side_equal_separate_ones(tmp_path, shared, observed, train_table):
@@ -77,9 +88,9 @@ def test_runs_side_by_side_equal_separate_ones(tmp_path, shared, observed, train
 
 
 def test_runs_of_a_job_must_share_images_and_seed(tmp_path, shared, observed, train_table):
-    other = split(train_table, 0.5, seed=1)
+    other = replace(spec(observed, tmp_path / "b"), seed=1)
     with pytest.raises(UserError, match="same images and the same seed"):
-        train(shared, [spec(observed, tmp_path / "a"), spec(other, tmp_path / "b")])
+        train(shared, [spec(observed, tmp_path / "a"), other])
 
 
 def test_a_run_folder_of_another_config_is_left_alone(tmp_path, shared, observed):

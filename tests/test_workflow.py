@@ -306,7 +306,7 @@ def test_visual_genome_to_its_splits(tree):
     write_config(tree, "vg.yaml", name="vg", datasets=datasets, known_ratios=[0.5])
     jobs = planned(tree, "--until", "split", config="vg.yaml")
     assert {"prepare", "table", "split"} <= jobs.keys()
-    files = ("train.npz", "test.npz", "known-0.50/seed-0.npz")
+    files = ("train.npz", "test.npz", "known-0.50.npz")
     paths = [Path("results/vg/data/vg.200", name) for name in files]
     targets = ["--printshellcmds", *map(str, paths)]  # a flag ends the list of --configfile
     done = snakemake(tree, *targets, config="vg.yaml")
@@ -317,6 +317,17 @@ def test_visual_genome_to_its_splits(tree):
     known = observed.labels != 0
     assert np.array_equal(observed.labels[known], train.labels[known])
     assert "Nothing to be done" in output(snakemake(tree, *targets, config="vg.yaml"))
+
+
+def test_seeds_share_their_masks(tree):
+    """A second seed, and other masks, are asked of training; splits do not depend on the seed."""
+    write_config(tree, "seeds.yaml", name="seeds", seeds=[0, 1], mask_seed=7, known_ratios=[0.5])
+    done = snakemake(tree, "-n", "--printshellcmds", config="seeds.yaml")
+    assert done.returncode == 0, output(done)
+    splits = re.findall(r"satl split .*--seed (\d+)\s+--out (\S+)", output(done))
+    assert splits == [("7", "results/seeds/data/glyphs/known-0.50.npz")]
+    trained = re.findall(r"satl train .*--seed (\d+)", output(done))
+    assert sorted(trained) == ["0", "1"]
 
 
 # The last one: it changes the results that the others look at.

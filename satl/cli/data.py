@@ -5,7 +5,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satl.cli.options import Options, add_command, choose, config_option, out_option, path_option
+from satl.cli.options import (
+    Options,
+    add_command,
+    choose,
+    config_option,
+    out_option,
+    path_option,
+    seed,
+)
 from satl.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,15 +118,8 @@ def _split(commands: Any) -> None:
     parser = add_command(commands, "split", _run_split, "hide a random share of the labels")
     parser.add_argument("table", type=Path, help="label table (.npz)")
     parser.add_argument("--known-ratio", type=float, required=True, help="in (0, 1]")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the mask; 0 as published")
+    parser.add_argument("--seed", type=seed, default=0, help="of the mask; 0 as published")
     out_option(parser, "partially labelled table to write (.npz)")
-
-
-def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < 2**32:
-        raise argparse.ArgumentTypeError(f"{seed} is outside 0 … 2**32 - 1")
-    return seed
 
 
 def _run_split(args: argparse.Namespace) -> None:

@@ -51,3 +51,11 @@ def choose(known: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in known:
         raise UserError(f"unknown {what} {name!r}; the config has {', '.join(known)}")
     return known[name]
+
+
+def seed(text: str) -> int:
+    """The type of a `--seed` option. Raises ArgumentTypeError where NumPy could not take it."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{value} is outside 0 … 2**32 - 1")
+    return value

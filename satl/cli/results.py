@@ -18,6 +18,9 @@ def _evaluate(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="PATH", help="the complete run folder (default: RUN itself)"
     )
+    parser.add_argument(
+        "--resamples", type=int, default=1000, help="of the test images (default: 1000)"
+    )
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:
@@ -25,7 +28,8 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     from satl.evaluation.evaluate import evaluate
 
     observed, train, test = map(LabelTable.load, (args.observed, args.train, args.test))
-    evaluate(args.run, observed, train, test, out=args.out or args.run)
+    out = args.out or args.run
+    evaluate(args.run, observed, train, test, out, resamples=args.resamples)
 
 
 def _report(commands: Any) -> None:

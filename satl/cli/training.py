@@ -11,6 +11,7 @@ from satl.cli.options import (
     device_option,
     out_option,
     path_option,
+    seed,
 )
 from satl.core.errors import UserError
 
@@ -78,6 +79,7 @@ def _train(commands) -> None:
         help="a run: the method's name in the config, the partially labelled training table from "
         "`satl split`, and the run folder to write; several runs are trained side by side",
     )
+    parser.add_argument("--seed", type=seed, default=0, help="of the training (default: 0)")
     path_option(parser, "--test-images", "test images, from `satl images --images-out`")
     for part in ("train", "test"):
         text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
@@ -116,7 +118,7 @@ def _run_train(args: argparse.Namespace) -> None:
         runs.append(
             RunSpec(
                 experiment.name, args.dataset, name, entry.method,
-                *checked_method(name, entry), table, Path(folder),
+                *checked_method(name, entry), table, Path(folder), args.seed,
             )
         )  # fmt: skip
     test = LabelTable.load(args.test_images).without_labels()

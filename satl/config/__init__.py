@@ -8,11 +8,12 @@ from satl.config.experiment import (
     ratio_name,
     read_options,
 )
+from satl.config.report import Report
 from satl.config.sources import SourceOverride
 from satl.config.training import Model, Pretraining, Training
 from satl.core.strict import Strict
 
 __all__ = [
-    "Experiment", "MethodEntry", "Model", "Pretraining", "SourceOverride", "Strict", "Training",
-    "load", "parse", "ratio_name", "read_options",
+    "Experiment", "MethodEntry", "Model", "Pretraining", "Report", "SourceOverride", "Strict",
+    "Training", "load", "parse", "ratio_name", "read_options",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from satl.config.catalogue import CATALOGUE
 from satl.config.explain import explain, suggestion
+from satl.config.report import Report
 from satl.config.sources import SourceOverride
 from satl.config.training import Model, Pretraining, Training
 from satl.core.errors import UserError
@@ -45,10 +46,16 @@ class Experiment(Strict):
         "The main table then shows, of these, only methods under their own name, not variants",
     )
     known_ratios: list[float] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
+        [0], min_length=1, description="of the trainings; error bars need several"
+    )
+    mask_seed: int = Field(
+        0, ge=0, lt=2**32, description="of the masks that hide labels; 0 as published"
+    )
     model: Model = Model()
     training: Training = Training()
     pretraining: Pretraining = Pretraining()
+    report: Report = Report()
     runs_per_job: int = Field(
         1,
         ge=1,
@@ -116,10 +123,20 @@ class Experiment(Strict):
                     raise ValueError(f"ablations.{title}: {name!r} is not in `methods`{near}")
             if len(set(names)) < len(names):
                 raise ValueError(f"ablations.{title} names a method twice")
+            if title == "differences":
+                raise ValueError("ablations.differences: tables of differences have this name")
         tables = [name for dataset in self.datasets for name in self.tables(dataset)]
         for name in tables:
             if tables.count(name) > 1:
                 raise ValueError(f"a data set and an ablation would share the table {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_reference(self) -> "Experiment":
+        name = self.report.reference
+        if name is not None and name not in self.methods:
+            near = suggestion(name, self.methods)
+            raise ValueError(f"report.reference: {name!r} is not in `methods`{near}")
         return self
 
     @model_validator(mode="after")

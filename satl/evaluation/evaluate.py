@@ -8,18 +8,24 @@ import pandas as pd
 
 from satl import metrics
 from satl.core.errors import UserError
-from satl.core.files import link_files, write_json, writing
+from satl.core.files import link_files, write_arrays, write_json, writing
 from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
+from satl.evaluation.bootstrap import resampled_map
 from satl.runs.folder import TRAIN_FILES, RunFolder
 
 HISTOGRAM_BINS = 80
 
 
 def evaluate(
-    folder: Path, observed: LabelTable, train: LabelTable, test: LabelTable, out: Path
+    folder: Path,
+    observed: LabelTable,
+    train: LabelTable,
+    test: LabelTable,
+    out: Path,
+    resamples: int = 1000,
 ) -> None:
-    """Write metrics.json and score_histogram.parquet beside the files of a trained run.
+    """Write the EVALUATION_FILES (satl.runs.folder) beside the files of a trained run.
 
     Args:
         folder: the run folder, as `satl train` left it.
@@ -28,6 +34,7 @@ def evaluate(
         test: the fully labelled test table.
         out: the complete run folder; where it is not `folder` itself, the run's files are
             linked there.
+        resamples: of the test images, for the uncertainty of the mAP.
 
     Raises:
         UserError: the tables are not those of the run, or its scores are not finite.
@@ -59,6 +66,8 @@ def evaluate(
     histogram["category"] = histogram["category"].map(dict(enumerate(train.categories)))
     with writing(out / "score_histogram.parquet") as temporary:
         histogram.to_parquet(temporary, index=False)
+    resampled = resampled_map(predictions["logits"][-1], test.labels, resamples)
+    write_arrays(out / "bootstrap.npz", mAP=100 * resampled)
 
 
 def _check_rows(file: Path, arrays: dict[str, np.ndarray], table: LabelTable) -> None:

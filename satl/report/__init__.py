@@ -5,6 +5,7 @@ from pathlib import Path
 from satl.config import Experiment
 from satl.core.errors import UserError
 from satl.core.files import write_text
+from satl.report import render_differences
 from satl.report.evaluated import evaluated_runs
 from satl.report.figures import write_figures
 from satl.report.render import RENDERERS
@@ -34,6 +35,9 @@ def write_report(experiment: Experiment, results: Path) -> None:
                 path = base / "tables" / f"{table.name}.{suffix}"
                 write_text(path, render(table))
                 made.add(path)
+            path = base / "tables" / f"{table.name}-differences.csv"
+            write_text(path, render_differences.csv(dataset, table.comparisons))
+            made.add(path)
     made.update(write_figures(experiment, runs, base / "figures"))
     for folder in (base / "tables", base / "figures"):
         for path in folder.iterdir():

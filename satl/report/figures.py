@@ -2,44 +2,25 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from satl.config import Experiment
 from satl.core.files import write_json
+from satl.report.comparison_plots import comparison_plots
 from satl.report.evaluated import Run, commits
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
 from satl.report.plot_scores import positive_counts, score_figure
 from satl.report.plot_thresholds import threshold_figure
+from satl.report.plotted import LeftOut, Plot
 from satl.report.style import Looks, house_style, looks_of, lowest_middle_highest, save
 from satl.report.summary import summary_of
 from satl.runs.fingerprint import name_of
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure, the name of its files, and the runs that it shows."""
-
-    name: str
-    dataset: str
-    title: str
-    runs: list[Run]
-    figure: Figure
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A figure that is not made, and why not."""
-
-    name: str
-    dataset: str
-    reason: str
 
 
 def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list[Path]:
@@ -58,7 +39,7 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
     with house_style():
         for dataset in experiment.datasets:
             of_dataset = [run for run in runs if run.key.dataset == dataset]
-            for plot in _plots(dataset, of_dataset, looks, experiment.tables(dataset)):
+            for plot in _plots(experiment, dataset, of_dataset, looks):
                 if isinstance(plot, LeftOut):
                     log.info("%s: left out, as %s", plot.name, plot.reason)
                     index["left_out"].append(asdict(plot))
@@ -72,15 +53,17 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
 
 
 def _plots(
-    dataset: str, runs: list[Run], looks: Looks, tables: dict[str, list[str]]
+    experiment: Experiment, dataset: str, runs: list[Run], looks: Looks
 ) -> Iterator[Plot | LeftOut]:
-    """The figures of one data set, one after the other; mAP as in its `tables`."""
+    """The figures of one data set, one after the other; comparisons as in its tables."""
     if not runs:
         yield LeftOut(f"{dataset}-*", dataset, "no run is evaluated")
         return
-    for name, methods in tables.items():
+    for name, methods in experiment.tables(dataset).items():
         shown = [run for run in runs if run.key.method in methods]
         yield from _map_plot(f"{name}-map-by-known-ratio", dataset, shown, looks)
+        if shown and len(methods) > 1:
+            yield from comparison_plots(experiment, name, dataset, shown, looks)
     for method in dict.fromkeys(run.key.method for run in runs):
         yield from _threshold_plots(dataset, [run for run in runs if run.key.method == method])
     yield from _pseudo_label_plot(dataset, runs, looks)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from satl.report import render_differences
 from satl.report.tables import NO_VALUE, Cell, Table
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", NO_VALUE: "--",
+    "±": r"$\pm$", NO_VALUE: "--", "\N{MINUS SIGN}": "$-$", "<": r"\textless{}",
 }  # fmt: skip
 MARKDOWN_SPECIAL = {mark: f"\\{mark}" for mark in "\\`*_|<>[]"}
 
@@ -22,6 +23,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
        max-width: 70rem; margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.3rem; font-weight: 600; }
+h2 { font-size: 1.05rem; font-weight: 600; margin-top: 2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .7rem; text-align: right; white-space: nowrap; font-weight: 400; }
@@ -46,6 +48,10 @@ def markdown(table: Table) -> str:
             cells = [_mark(cell.text, cell, "**{}**", "<ins>{}</ins>") for cell in row.cells]
             lines.append(_pipes([_escape(row.method, MARKDOWN_SPECIAL) + note, *cells]))
         lines.append("")
+    if table.comparisons.are_claims:
+        lines += render_differences.markdown(
+            table.comparisons, lambda text: _escape(text, MARKDOWN_SPECIAL)
+        )
     notes = enumerate(table.notes, start=1)
     lines += [f"{number}. {_escape(note, MARKDOWN_SPECIAL)}" for number, note in notes]
     return "\n".join(lines) + "\n"
@@ -72,7 +78,12 @@ def latex(table: Table) -> str:
                 for text, cell in zip(texts, row.cells, strict=True)
             ]
             lines.append(_ampersands([_escape(row.method, LATEX_SPECIAL) + note, *cells]))
-    lines += [r"\bottomrule", r"\end{tabular}", "", r"\medskip"]
+    lines += [r"\bottomrule", r"\end{tabular}", ""]
+    if table.comparisons.are_claims:
+        lines += render_differences.latex(
+            table.comparisons, lambda text: _escape(text, LATEX_SPECIAL)
+        )
+    lines.append(r"\medskip")
     lines += [r"\begin{minipage}{\linewidth}\footnotesize"]
     lines += [
         rf"\textsuperscript{{{number}}}~{_escape(note, LATEX_SPECIAL)}\par"
@@ -110,13 +121,15 @@ def page(table: Table) -> str:
     headings = "".join(f'<th scope="col">{name}</th>' for name in ("method", *table.headings))
     notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     caption = html.escape(table.caption)
+    claims = table.comparisons.are_claims
+    differences = render_differences.page(table.comparisons) if claims else ""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{caption}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{caption}</h1>\n"
         f'<div class="wide">\n<table>\n<thead><tr>{headings}</tr></thead>\n'
         + "\n".join(bodies)
-        + f"\n</table>\n</div>\n<ol>\n{notes}\n</ol>\n</body>\n</html>\n"
+        + f"\n</table>\n</div>\n{differences}<ol>\n{notes}\n</ol>\n</body>\n</html>\n"
     )
 
 

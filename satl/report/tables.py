@@ -1,6 +1,6 @@
 """The result tables of a data set: mAP by method and known ratio, as data; `render` writes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +8,9 @@ import pandas as pd
 from satl.config import Experiment, ratio_name
 from satl.core.errors import UserError
 from satl.core.files import existing
+from satl.report.claims import NO_VALUE, claim_notes, difference_notes, first_places
 from satl.report.evaluated import Run, commits
+from satl.report.statistics import Comparisons, compared, reference_of, scores_of
 from satl.report.summary import summary_of
 from satl.runs.folder import SELECTIONS
 
@@ -18,7 +20,6 @@ UNANNOTATED = {
     "drop": "Images without annotations are left out.",
 }
 AVERAGE = "average"
-NO_VALUE = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Block:
 class Table:
     """What each format shows of one data set.
 
-    `columns` are the known ratios, and, where there are several, their average.
+    `columns` are the known ratios, and, where there are several, their average; `comparisons` are
+    of this average, or of the only ratio.
 
     `name` is that of its files: the data set's, or DATASET-ABLATION.
     """
@@ -71,6 +73,7 @@ class Table:
     columns: tuple[str, ...]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
+    comparisons: Comparisons
 
     @property
     def caption(self) -> str:
@@ -97,15 +100,46 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
     for name, methods in experiment.tables(dataset).items():
         shown = [run for run in runs if run.key.method in methods]
         summary = summary_of(shown)
+        scores, groups = scores_of(shown), column_ratios(experiment)
+        last, best = (_block(experiment, methods, summary, name) for name in SELECTIONS)
+        first = first_places(scores, _means(last), groups)
+        blocks = [last if first is None else _with_first_places(last, first), best]
+        reference = reference_of(experiment.report.reference, methods)
+        comparisons = compared(scores, methods, reference, experiment.known_ratios)
         notes = _notes(experiment, dataset, methods, shown, summary)
-        blocks = [_block(experiment, methods, summary, selection) for selection in SELECTIONS]
+        notes[1:1] = claim_notes(scores, first is not None)
+        if comparisons.are_claims:
+            notes += difference_notes(comparisons, len(groups) > 1)
         published = experiment.datasets[dataset].published
         if published and name == dataset:
             block = _published_block(_read_published(Path(published)), columns, len(notes) + 1)
             blocks.append(block)
             notes += _published_notes(block)
-        tables.append(Table(name, dataset, columns, tuple(blocks), tuple(notes)))
+        tables.append(Table(name, dataset, columns, tuple(blocks), tuple(notes), comparisons))
     return tables
+
+
+def column_ratios(experiment: Experiment) -> list[list[float]]:
+    """The known ratios behind each column of a table: each by itself, then all."""
+    single = [[ratio] for ratio in experiment.known_ratios]
+    return [*single, experiment.known_ratios] if len(single) > 1 else single
+
+
+def _means(block: Block) -> pd.DataFrame:
+    """A row per column of the block, a column per method."""
+    return pd.DataFrame({row.method: [cell.mean for cell in row.cells] for row in block.rows})
+
+
+def _with_first_places(block: Block, first: pd.DataFrame) -> Block:
+    """`block` with place 1 where `first` (as `_means`) says so, and no other place."""
+    rows = [
+        replace(row, cells=tuple(
+            replace(cell, place=int(bool(is_first)))
+            for cell, is_first in zip(row.cells, first[row.method], strict=True)
+        ))
+        for row in block.rows
+    ]  # fmt: skip
+    return replace(block, rows=tuple(rows))
 
 
 def _block(
@@ -202,7 +236,7 @@ def _notes(
     notes = [
         "mAP: mean over the categories of the average precision on the test images, in per cent; "
         + (over if len(experiment.seeds) > 1 else f"mean over seeds, here seed {seeds} alone")
-        + ". Bold is the best of a column and block, underlined the second, at the decimal shown.",
+        + ".",
         "Best on test takes, of each run, the epoch with the highest mAP on the test images: "
         "an optimistic number, as the test set chooses.",
         UNANNOTATED[experiment.datasets[dataset].unannotated],

@@ -7,7 +7,7 @@ so that a difference can be named:
     code         digest of the code that computes (satl.runs.code)
     method       as registered, with its options, defaults filled in
     model, training   sections of the experiment file, without settings of speed and presentation
-    known_ratio, seed
+    known_ratio, seed, mask_seed
     inputs       digests of labels, images, backbone weights and word embeddings; no paths
     device       its kind: cpu, cuda
     versions     of torch and torchvision
@@ -49,6 +49,7 @@ def settings(
     training: Training,
     known_ratio: float,
     seed: int,
+    mask_seed: int,
 ) -> Fingerprint:
     """The part of a fingerprint that is known before anything has been made.
 
@@ -58,6 +59,7 @@ def settings(
         options: all of its options.
         model, training: sections of the experiment file.
         known_ratio, seed: of the run.
+        mask_seed: of the labels that are known.
     """
     return {
         "code": code,
@@ -67,6 +69,7 @@ def settings(
         "training": result_affecting(training),
         "known_ratio": known_ratio,
         "seed": seed,
+        "mask_seed": mask_seed,
     }
 
 
@@ -75,7 +78,7 @@ def asked_settings(experiment: Experiment, key: RunKey) -> Fingerprint:
     entry = experiment.methods[key.method]
     asked = settings(
         "", entry.method, entry.options, experiment.model, experiment.training,
-        key.known_ratio, key.seed,
+        key.known_ratio, key.seed, experiment.mask_seed,
     )  # fmt: skip
     return {name: value for name, value in asked.items() if name != "code"}
 
@@ -133,7 +136,8 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
 
 
 def _defaults() -> dict[str, Any]:
-    return flatten({"model": result_affecting(Model()), "training": result_affecting(Training())})
+    sections = {"model": result_affecting(Model()), "training": result_affecting(Training())}
+    return flatten({**sections, "mask_seed": 0})
 
 
 def recorded_fingerprint(folder: Path) -> Fingerprint | None:

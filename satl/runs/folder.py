@@ -11,6 +11,7 @@ Written by `satl train`:
 Added by `satl evaluate`, which alone reads the truth:
     metrics.json          test metrics by epoch and by selection, quality of the pseudo-labels
     score_histogram.parquet   training logits of the last epoch, binned by category and label
+    bootstrap.npz         mAP of the last epoch under resampled test images
 """
 
 import json
@@ -69,6 +70,12 @@ class RunFolder:
     def score_histogram(self) -> pd.DataFrame:
         """Columns category, label, left, right, count; see `satl.evaluation.evaluate`."""
         return pd.read_parquet(existing(self.path / "score_histogram.parquet"))
+
+    def resampled_map(self) -> np.ndarray | None:
+        """(R,) last-epoch mAP under resampled test images, per cent; None if not evaluated so."""
+        if not (self.path / "bootstrap.npz").is_file():
+            return None
+        return self._arrays("bootstrap.npz")["mAP"]
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Arrays logits (E, N_test, C), image_ids, categories."""

@@ -10,7 +10,7 @@ TRAIN_FILES = (
     "config.yaml", "metrics.jsonl", "thresholds.parquet",
     "predictions.npz", "training_scores.npz", "run.json",
 )  # fmt: skip
-EVALUATION_FILES = ("metrics.json", "score_histogram.parquet")
+EVALUATION_FILES = ("metrics.json", "score_histogram.parquet", "bootstrap.npz")
 
 
 @dataclass(frozen=True, order=True)

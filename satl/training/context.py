@@ -31,6 +31,7 @@ class RunSpec:
         options: of the method, checked and with defaults filled in.
         observed: the training images with what is known of their labels.
         folder: the run folder to write.
+        seed: of the training; the mask of `observed` has one of its own.
     """
 
     experiment: str
@@ -41,12 +42,12 @@ class RunSpec:
     options: Hyperparameters
     observed: LabelTable
     folder: Path
+    seed: int = 0
 
     @property
     def key(self) -> RunKey:
         """What tells this run from the others of its experiment."""
-        info = self.observed.info
-        return RunKey(self.dataset, self.variant, info["known_ratio"], info["seed"])
+        return RunKey(self.dataset, self.variant, self.observed.info["known_ratio"], self.seed)
 
     @property
     def title(self) -> str:
@@ -120,7 +121,8 @@ def run_config(run: RunSpec, shared: Shared) -> dict[str, Any]:
         "method_class": run.method,
         "options": run.options.model_dump(mode="json"),
         "known_ratio": info["known_ratio"],
-        "seed": info["seed"],
+        "seed": run.seed,
+        "mask_seed": info["seed"],
         "model": shared.model.model_dump(mode="json"),
         "training": shared.training.model_dump(mode="json"),
         "split": {
@@ -136,16 +138,16 @@ def run_fingerprint(run: RunSpec, shared: Shared) -> Fingerprint:
     """All that can change a number of this run (satl.runs.fingerprint)."""
     options = run.options.model_dump(mode="json")
     words = shared.word_vectors(run.observed.categories)
-    key, module = run.key, run.kind.__module__
-    code = training_code(module)
+    asked = settings(
+        training_code(run.kind.__module__), run.method, options, shared.model, shared.training,
+        run.key.known_ratio, run.seed, run.observed.info["seed"],
+    )  # fmt: skip
     features = {}
     if shared.training.cached_views:
         train, test = shared.feature_files(run.observed)
         features = {"train_features": train.sha256, "test_features": test.sha256}
     return {
-        **settings(
-            code, run.method, options, shared.model, shared.training, key.known_ratio, key.seed
-        ),
+        **asked,
         "inputs": {
             **features,
             "labels": run.observed.digest(),

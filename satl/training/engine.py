@@ -141,7 +141,7 @@ def _common_seed(runs: Sequence[RunSpec]) -> int:
                 f"the labels given for {run.variant} are no partial-label split; "
                 "make one with `satl split`"
             )
-    seeds = {run.observed.info["seed"] for run in runs}
+    seeds = {run.seed for run in runs}
     images = {(run.observed.folder, run.observed.file_names) for run in runs}
     if len(seeds) != 1 or len(images) != 1:
         raise UserError("runs trained together must have the same images and the same seed")

@@ -27,7 +27,7 @@ CONFIG = experiment(
 )
 STEMS = (
     "glyphs-map-by-known-ratio", "glyphs-thresholds-satl",
-    "glyphs-score-distributions-satl", "glyphs-pseudo-labels",
+    "glyphs-score-distributions-satl", "glyphs-pseudo-labels", "glyphs-gains-by-category",
 )  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def made(folder):
 def test_exactly_the_expected_files(reported):
     figures = {f"figures/{stem}.{suffix}" for stem in STEMS for suffix in ("png", "pdf")}
     tables = {f"tables/glyphs.{suffix}" for suffix in ("md", "tex", "csv", "html")}
+    tables.add("tables/glyphs-differences.csv")
     expected = figures | tables | {"summary.csv", "figures/index.json"}
     for folder in reported:
         assert set(made(folder)) == expected
@@ -69,9 +70,9 @@ def test_an_ablation_has_its_own_table_and_map_figure(tmp_path):
     write_report(ablated, tmp_path)
     tables = {path.name for path in (tmp_path / "tables").iterdir()}
     assert tables == {
-        f"{name}.{suffix}"
+        f"{name}{suffix}"
         for name in ("glyphs", "glyphs-parts")
-        for suffix in ("md", "tex", "csv", "html")
+        for suffix in (".md", ".tex", ".csv", ".html", "-differences.csv")
     }
     index = json.loads((tmp_path / "figures" / "index.json").read_text())
     shown = {e["file"]: [Path(r["folder"]).parts[2] for r in e["runs"]] for e in index["figures"]}
@@ -207,7 +208,7 @@ def test_data_at_the_edge_are_drawn(tmp_path):
     metrics["selections"]["last"]["mAP"] = None
     (folder / "metrics.json").write_text(json.dumps(metrics))
     write_report(odd, tmp_path)
-    assert len(list((tmp_path / "figures").glob("*.pdf"))) == 4
+    assert len(list((tmp_path / "figures").glob("*.pdf"))) == 5
 
 
 @pytest.mark.parametrize("finite", [0, 1, 2])

@@ -114,13 +114,14 @@ rule split:
     input:
         f"{DATA}/train.npz",
     output:
-        f"{DATA}/known-{{ratio}}/seed-{{seed}}.npz",
+        f"{DATA}/known-{{ratio}}.npz",
     log:
-        f"{RESULTS}/logs/split/{{dataset}}-known-{{ratio}}-seed-{{seed}}.log",
+        f"{RESULTS}/logs/split/{{dataset}}-known-{{ratio}}.log",
     conda:
         ENVIRONMENT
     params:
+        seed=EXPERIMENT.mask_seed,
         code=code_digest("satl.data.splits"),
     shell:
-        "{SATL} split {input} --known-ratio {wildcards.ratio} --seed {wildcards.seed}"
+        "{SATL} split {input} --known-ratio {wildcards.ratio} --seed {params.seed}"
         " --out {output} > {log} 2>&1"

@@ -22,8 +22,9 @@ rule evaluate:
         ENVIRONMENT
     params:
         folder=RUN,
+        resamples=EXPERIMENT.report.resamples,
         code=code_digest("satl.evaluation.evaluate"),
     shell:
         "{SATL} evaluate {input.trained}/{wildcards.method}/known-{wildcards.ratio}"
         " --observed {input.observed} --train {input.train} --test {input.test}"
-        " --out {params.folder} > {log} 2>&1"
+        " --resamples {params.resamples} --out {params.folder} > {log} 2>&1"

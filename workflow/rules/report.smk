@@ -17,6 +17,7 @@ rule report:
             table=TABLES,
             format=("md", "tex", "csv"),
         ),
+        expand(f"{RESULTS}/tables/{{table}}-differences.csv", table=TABLES),
         report(
             directory(f"{RESULTS}/figures"),
             patterns=["{name}.png"],

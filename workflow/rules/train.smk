@@ -73,7 +73,7 @@ def runs_of(wildcards):
 
 def split_of(run):
     return rules.split.output[0].format(
-        dataset=run.dataset, ratio=satl.config.ratio_name(run.known_ratio), seed=run.seed
+        dataset=run.dataset, ratio=satl.config.ratio_name(run.known_ratio)
     )
 
 
@@ -104,6 +104,7 @@ def name_of_settings(run, folder):
             EXPERIMENT.training,
             run.known_ratio,
             run.seed,
+            EXPERIMENT.mask_seed,
         )
     )
     recorded = flatten(recorded_fingerprint(folder) or {})
@@ -156,6 +157,7 @@ rule train:
         fingerprints=fingerprints_of,
         versions=library_versions(),
     shell:
-        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} {params.runs} {params.images}"
+        "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} --seed {wildcards.seed}"
+        " {params.runs} {params.images}"
         " {params.words} --test-images {input.test} --weights {input.weights} --device {params.device}"
         " --store {params.store} > {log} 2>&1"

@@ -1,0 +1,86 @@
+"""What a table may claim: which methods share the first place, and how they were compared."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from satl.report.inference import Difference
+from satl.report.statistics import Comparisons, Scores, equal_to_best
+
+NO_VALUE = "\N{EN DASH}"
+
+CLAIM_NOTE = (
+    "Bold at the last epoch: the highest, and all that do not differ from it significantly (5 %, "
+    "paired by seed and test image, Holm's correction over all pairs of a column; "
+    "docs/statistics.md). Each column is a family of tests of its own."
+)
+PLACE_NOTE = "bold is the best of a column and block, underlined the second, at the decimal shown."
+ONE_SEED_NOTE = "Nothing is claimed of differences: one seed cannot tell methods from trainings."
+NO_RESAMPLES_NOTE = (
+    "Nothing is claimed of differences: it takes two methods with the same two seeds, evaluated "
+    "with resamples."
+)
+
+
+def first_places(
+    scores: Scores, means: pd.DataFrame, columns: Sequence[Sequence[float]]
+) -> pd.DataFrame | None:
+    """Which methods are best, or not significantly worse, in each column.
+
+    Args:
+        scores: of the runs.
+        means: what the cells show, a row per column of the table and a column per method.
+        columns: the known ratios that each column of the table averages.
+
+    Returns:
+        Booleans like `means`; None where no column can be tested.
+    """
+    best = pd.DataFrame(False, index=means.index, columns=means.columns)
+    tested = False
+    for place, ratios in enumerate(columns):
+        shown = means.iloc[place].dropna()
+        if shown.empty:
+            continue
+        equal = equal_to_best(scores, list(shown.index), str(shown.idxmax()), ratios)
+        tested = tested or equal is not None
+        highest = set(shown.index[shown.round(1) == shown.round(1).max()])
+        best.iloc[place] = best.columns.isin(list(equal or highest))
+    return best if tested else None
+
+
+def claim_notes(scores: Scores, claims: bool) -> list[str]:
+    """The sentences below a table on what its bold type says."""
+    if claims:
+        return [CLAIM_NOTE, f"Best on test is not tested: {PLACE_NOTE}"]
+    why = ONE_SEED_NOTE if len(scores.seeds) < 2 else NO_RESAMPLES_NOTE
+    return [PLACE_NOTE[0].upper() + PLACE_NOTE[1:], why]
+
+
+def difference_notes(comparisons: Comparisons, several_ratios: bool) -> list[str]:
+    """The sentences below a table of differences."""
+    over = "the average over the known ratios" if several_ratios else "the mAP"
+    return [
+        f"Difference of {over} at the last epoch to {comparisons.reference}, in points of per "
+        "cent, paired by known ratio, seed and test image; 95 % interval of each by itself; p of "
+        "no difference, adjusted for the number of methods (Holm). Trainings and test images "
+        "count, the choice of known labels does not."
+    ]
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, or a dash."""
+    return NO_VALUE if pd.isna(value) else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def interval(difference: Difference) -> str:
+    """`[+0.10, +1.20]`, or a dash."""
+    if pd.isna(difference.low):
+        return NO_VALUE
+    return f"[{signed(difference.low)}, {signed(difference.high)}]"
+
+
+def p_text(p: float) -> str:
+    """Three decimals, `< 0.001`, or a dash."""
+    if pd.isna(p):
+        return NO_VALUE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,94 @@
+"""The figures that compare methods: gathers what each needs from evaluated runs."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from satl.config import Experiment
+from satl.report.evaluated import Run
+from satl.report.plot_forest import forest_figure
+from satl.report.plot_gains import gain_figure
+from satl.report.plot_ranks import rank_figure
+from satl.report.plot_scores import positive_counts
+from satl.report.plotted import LeftOut, Plot
+from satl.report.ranks import average_ranks
+from satl.report.statistics import compared, reference_of, scores_of
+from satl.report.style import Looks
+
+
+def comparison_plots(
+    experiment: Experiment, name: str, dataset: str, runs: list[Run], looks: Looks
+) -> Iterator[Plot | LeftOut]:
+    """The figures that compare the methods of one table.
+
+    Args:
+        experiment: the experiment.
+        name, dataset: of the table.
+        runs: the evaluated runs that the table shows.
+        looks: how to draw each method, by name.
+    """
+    methods = experiment.tables(dataset)[name]
+    reference = reference_of(experiment.report.reference, methods)
+    yield _forest(experiment, name, dataset, runs, methods, looks)
+    yield _ranks(name, dataset, runs, methods, looks)
+    yield _gains(name, dataset, runs, reference)
+
+
+def _forest(
+    experiment: Experiment,
+    table: str,
+    dataset: str,
+    runs: list[Run],
+    methods: list[str],
+    looks: Looks,
+) -> Plot | LeftOut:
+    name = f"{table}-differences"
+    reference = reference_of(experiment.report.reference, methods)
+    comparisons = compared(scores_of(runs), methods, reference, experiment.known_ratios)
+    if not comparisons.are_claims:
+        return LeftOut(name, dataset, "intervals take two complete seeds of two methods")
+    over = "average mAP" if len(experiment.known_ratios) > 1 else "mAP"
+    title = f"Differences in mAP to {reference} on {dataset}, last epoch"
+    return Plot(name, dataset, title, runs, forest_figure(comparisons, over, looks))
+
+
+def _ranks(
+    table: str, dataset: str, runs: list[Run], methods: list[str], looks: Looks
+) -> Plot | LeftOut:
+    name = f"{table}-average-ranks"
+    ranks = average_ranks(scores_of(runs), methods)
+    if ranks is None:
+        return LeftOut(name, dataset, "ranks take two complete seeds of three methods")
+    title = f"Average ranks on {dataset} over known ratios and seeds, last epoch"
+    return Plot(name, dataset, title, runs, rank_figure(ranks, looks))
+
+
+def _gains(table: str, dataset: str, runs: list[Run], reference: str) -> Plot | LeftOut:
+    name = f"{table}-gains-by-category"
+    gains = gains_by_category(runs, reference)
+    if gains.empty:
+        return LeftOut(name, dataset, f"no method has a run that {reference} has as well")
+    counts = positive_counts(runs[0].folder.score_histogram())
+    title = f"Gain of AP over {reference} on {dataset} by category, commonest first"
+    return Plot(name, dataset, title, runs, gain_figure(gains, counts, reference))
+
+
+def gains_by_category(runs: list[Run], reference: str) -> pd.DataFrame:
+    """Columns method, category, mean: AP less that of `reference`, in points.
+
+    Each difference is of the same known ratio and seed; their mean is over both.
+    """
+    rows = [
+        (run.key.method, run.key.known_ratio, run.key.seed, category, ap)
+        for run in runs
+        for category, ap in run.metrics["per_category_AP"].items()
+        if ap is not None
+    ]
+    table = pd.DataFrame(rows, columns=["method", "known_ratio", "seed", "category", "AP"])
+    base = table[table["method"] == reference].drop(columns="method")
+    both = table[table["method"] != reference].merge(
+        base, on=["known_ratio", "seed", "category"], suffixes=("", "_reference")
+    )
+    both["gain"] = both["AP"] - both["AP_reference"]
+    means = both.groupby(["method", "category"], sort=False)["gain"].mean()
+    return means.rename("mean").reset_index()
