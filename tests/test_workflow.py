@@ -111,6 +111,7 @@ def test_tables_figures_and_records_are_there(tree):
     assert {path.name for path in run.iterdir()} == {
         "config.yaml", "metrics.jsonl", "thresholds.parquet", "predictions.npz",
         "training_scores.npz", "run.json", "metrics.json", "score_histogram.parquet",
+        "bootstrap.npz",
     }  # fmt: skip
 
 
