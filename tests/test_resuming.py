@@ -221,7 +221,7 @@ def run_command(folder, arguments, log):
     real = TrainingRun.train_step
 
     def step(run, *arguments):
-        time.sleep(0.01)
+        time.sleep(0.03)
         real(run, *arguments)
 
     TrainingRun.train_step = step
@@ -260,7 +260,7 @@ def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observ
         while kills < 12 and process.is_alive() and not trains():
             time.sleep(0.02)
         if kills < 12:
-            # The training lasts some two seconds.
+            # The training lasts some four seconds.
             time.sleep(moments.uniform(0, 0.4))
             os.kill(process.pid, signal.SIGTERM if kills % 4 == 3 else signal.SIGKILL)
             kills += 1
