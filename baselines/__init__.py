@@ -1,1 +1,1 @@
-"""Baselines: one method and its hyperparameters a file; they never import each other."""
+"""Baselines: one method and its hyperparameters per file; they never import each other."""

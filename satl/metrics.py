@@ -80,21 +80,21 @@ def precision_recall_f1(
 
 
 def pseudo_label_quality(
-    pseudo: ArrayLike, observed: ArrayLike, truth: ArrayLike
+    pseudo: ArrayLike, observed: ArrayLike, complete: ArrayLike
 ) -> dict[str, float]:
     """How good pseudo-labels are, over the unknown entries.
 
     Args:
         pseudo: (N, C), +1 / -1 where a pseudo-label was made, else 0.
         observed: (N, C), 0 where the label is unknown.
-        truth: (N, C), +1 / -1.
+        complete: (N, C), +1 / -1: the ground truth.
 
     Returns:
         Precision and recall of positive and negative pseudo-labels, and coverage, the share of
         unknown entries that got one; NaN where nothing is there to divide by.
     """
     hidden = np.asarray(observed) == 0
-    guessed, true = np.asarray(pseudo)[hidden], np.asarray(truth)[hidden]
+    guessed, true = np.asarray(pseudo)[hidden], np.asarray(complete)[hidden]
     quality = {}
     for name, sign in (("positive", 1), ("negative", -1)):
         made, real = guessed == sign, true == sign

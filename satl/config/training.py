@@ -116,7 +116,7 @@ class Training(Strict):
         "none",
         affects="speed",
         description="decoded, resized images: made again at each use, kept in the memory of each "
-        "job, or in one file of 3 * side**2 bytes an image that all jobs of a machine share",
+        "job, or in one file of 3 * side**2 bytes per image that all jobs of a machine share",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a training job")
 

@@ -1,4 +1,4 @@
-"""From a run folder and the true labels to metrics: the only step that reads the truth."""
+"""From a run folder and the ground truth to metrics: the only step that reads the latter."""
 
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ def evaluate(
     for name, table in (("training", train), ("test", test)):
         if (table.labels == UNKNOWN).any():
             raise UserError(
-                f"the {name} table given as the truth has unknown labels: it is a split or a list "
-                "of images, not the table that `satl table --out` wrote"
+                f"the {name} table given as ground truth has unknown labels: it is a split or a "
+                "list of images, not the table that `satl table --out` wrote"
             )
     run = RunFolder(folder)
     predictions, training = run.predictions(), run.training_scores()
@@ -91,7 +91,7 @@ def metrics_by_selection(logits: np.ndarray, test: LabelTable) -> dict[str, Any]
 
     Args:
         logits: (E, N, C) of every epoch.
-        test: the truth.
+        test: the ground truth.
     """
     scores = [metrics.mean_ap(epoch, test.labels) for epoch in logits]
     # The first of equal epochs; NaN everywhere (no category has positives) selects the last.
@@ -129,27 +129,27 @@ def epoch_metrics(
     return lines
 
 
-def score_histogram(logits: np.ndarray, observed: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+def score_histogram(logits: np.ndarray, observed: np.ndarray, complete: np.ndarray) -> pd.DataFrame:
     """Logits binned by category and kind of label, in 80 common bins.
 
     Args:
         logits: (N, C) training logits; NaN where an image was not in the epoch.
         observed: (N, C) labels that training saw.
-        truth: (N, C) all labels.
+        complete: (N, C) all labels, hidden ones included.
 
     Returns:
         Columns category (index), label (known_positive, hidden_positive, known_negative,
         hidden_negative), left, right (bin edges), count.
     """
     seen = ~np.isnan(logits)
-    finite = logits[seen]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    values = logits[seen]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
     kinds = {
         "known_positive": observed > 0,
-        "hidden_positive": (observed == 0) & (truth > 0),
+        "hidden_positive": (observed == 0) & (complete > 0),
         "known_negative": observed < 0,
-        "hidden_negative": (observed == 0) & (truth < 0),
+        "hidden_negative": (observed == 0) & (complete < 0),
     }
     parts = [
         pd.DataFrame(

@@ -10,27 +10,27 @@ from satl.report.plot_forest import forest_figure
 from satl.report.plot_gains import gain_figure
 from satl.report.plot_ranks import rank_figure
 from satl.report.plot_scores import positive_counts
-from satl.report.plotted import LeftOut, Plot
+from satl.report.plotted import Plot, SkippedFigure
 from satl.report.ranks import average_ranks
 from satl.report.statistics import compared, reference_of, scores_of
-from satl.report.style import Looks
+from satl.report.style import LineStyles
 
 
 def comparison_plots(
-    experiment: Experiment, name: str, dataset: str, runs: list[Run], looks: Looks
-) -> Iterator[Plot | LeftOut]:
+    experiment: Experiment, name: str, dataset: str, runs: list[Run], styles: LineStyles
+) -> Iterator[Plot | SkippedFigure]:
     """The figures that compare the methods of one table.
 
     Args:
         experiment: the experiment.
         name, dataset: of the table.
         runs: the evaluated runs that the table shows.
-        looks: how to draw each method, by name.
+        styles: how to draw each method, by name.
     """
     methods = experiment.tables(dataset)[name]
     reference = reference_of(experiment.report.reference, methods)
-    yield _forest(experiment, name, dataset, runs, methods, looks)
-    yield _ranks(name, dataset, runs, methods, looks)
+    yield _forest(experiment, name, dataset, runs, methods, styles)
+    yield _ranks(name, dataset, runs, methods, styles)
     yield _gains(name, dataset, runs, reference)
 
 
@@ -40,34 +40,34 @@ def _forest(
     dataset: str,
     runs: list[Run],
     methods: list[str],
-    looks: Looks,
-) -> Plot | LeftOut:
+    styles: LineStyles,
+) -> Plot | SkippedFigure:
     name = f"{table}-differences"
     reference = reference_of(experiment.report.reference, methods)
     comparisons = compared(scores_of(runs), methods, reference, experiment.known_ratios)
     if not comparisons.are_claims:
-        return LeftOut(name, dataset, "intervals take two complete seeds of two methods")
+        return SkippedFigure(name, dataset, "intervals take two complete seeds of two methods")
     over = "average mAP" if len(experiment.known_ratios) > 1 else "mAP"
     title = f"Differences in mAP to {reference} on {dataset}, last epoch"
-    return Plot(name, dataset, title, runs, forest_figure(comparisons, over, looks))
+    return Plot(name, dataset, title, runs, forest_figure(comparisons, over, styles))
 
 
 def _ranks(
-    table: str, dataset: str, runs: list[Run], methods: list[str], looks: Looks
-) -> Plot | LeftOut:
+    table: str, dataset: str, runs: list[Run], methods: list[str], styles: LineStyles
+) -> Plot | SkippedFigure:
     name = f"{table}-average-ranks"
     ranks = average_ranks(scores_of(runs), methods)
     if ranks is None:
-        return LeftOut(name, dataset, "ranks take two complete seeds of three methods")
+        return SkippedFigure(name, dataset, "ranks take two complete seeds of three methods")
     title = f"Average ranks on {dataset} over known ratios and seeds, last epoch"
-    return Plot(name, dataset, title, runs, rank_figure(ranks, looks))
+    return Plot(name, dataset, title, runs, rank_figure(ranks, styles))
 
 
-def _gains(table: str, dataset: str, runs: list[Run], reference: str) -> Plot | LeftOut:
+def _gains(table: str, dataset: str, runs: list[Run], reference: str) -> Plot | SkippedFigure:
     name = f"{table}-gains-by-category"
     gains = gains_by_category(runs, reference)
     if gains.empty:
-        return LeftOut(name, dataset, f"no method has a run that {reference} has as well")
+        return SkippedFigure(name, dataset, f"no method has a run that {reference} has as well")
     counts = positive_counts(runs[0].folder.score_histogram())
     title = f"Gain of AP over {reference} on {dataset} by category, commonest first"
     return Plot(name, dataset, title, runs, gain_figure(gains, counts, reference))

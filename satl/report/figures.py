@@ -15,8 +15,8 @@ from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
 from satl.report.plot_scores import positive_counts, score_figure
 from satl.report.plot_thresholds import threshold_figure
-from satl.report.plotted import LeftOut, Plot
-from satl.report.style import Looks, house_style, looks_of, lowest_middle_highest, save
+from satl.report.plotted import Plot, SkippedFigure
+from satl.report.style import LineStyles, house_style, line_styles, lowest_middle_highest, save
 from satl.report.summary import summary_of
 from satl.runs.fingerprint import name_of
 
@@ -35,12 +35,12 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
     """
     index: dict[str, list[dict]] = {"figures": [], "left_out": []}
     paths = []
-    looks = looks_of(list(experiment.methods))
+    styles = line_styles(list(experiment.methods))
     with house_style():
         for dataset in experiment.datasets:
             of_dataset = [run for run in runs if run.key.dataset == dataset]
-            for plot in _plots(experiment, dataset, of_dataset, looks):
-                if isinstance(plot, LeftOut):
+            for plot in _plots(experiment, dataset, of_dataset, styles):
+                if isinstance(plot, SkippedFigure):
                     log.info("%s: left out, as %s", plot.name, plot.reason)
                     index["left_out"].append(asdict(plot))
                     continue
@@ -53,32 +53,34 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
 
 
 def _plots(
-    experiment: Experiment, dataset: str, runs: list[Run], looks: Looks
-) -> Iterator[Plot | LeftOut]:
+    experiment: Experiment, dataset: str, runs: list[Run], styles: LineStyles
+) -> Iterator[Plot | SkippedFigure]:
     """The figures of one data set, one after the other; comparisons as in its tables."""
     if not runs:
-        yield LeftOut(f"{dataset}-*", dataset, "no run is evaluated")
+        yield SkippedFigure(f"{dataset}-*", dataset, "no run is evaluated")
         return
     for name, methods in experiment.tables(dataset).items():
         shown = [run for run in runs if run.key.method in methods]
-        yield from _map_plot(f"{name}-map-by-known-ratio", dataset, shown, looks)
+        yield from _map_plot(f"{name}-map-by-known-ratio", dataset, shown, styles)
         if shown and len(methods) > 1:
-            yield from comparison_plots(experiment, name, dataset, shown, looks)
+            yield from comparison_plots(experiment, name, dataset, shown, styles)
     for method in dict.fromkeys(run.key.method for run in runs):
         yield from _threshold_plots(dataset, [run for run in runs if run.key.method == method])
-    yield from _pseudo_label_plot(dataset, runs, looks)
+    yield from _pseudo_label_plot(dataset, runs, styles)
 
 
-def _map_plot(name: str, dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot | LeftOut]:
+def _map_plot(
+    name: str, dataset: str, runs: list[Run], styles: LineStyles
+) -> Iterator[Plot | SkippedFigure]:
     summary = summary_of(runs)
     if summary.loc[summary["selection"] == "last", "mAP"].isna().all():
-        yield LeftOut(name, dataset, "no run has a mAP")
+        yield SkippedFigure(name, dataset, "no run has a mAP")
         return
     title = f"mAP on {dataset} by share of known labels, last epoch"
-    yield Plot(name, dataset, title, runs, map_figure(summary, looks))
+    yield Plot(name, dataset, title, runs, map_figure(summary, styles))
 
 
-def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot | LeftOut]:
+def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot | SkippedFigure]:
     """Thresholds and score distributions of one method, from its first seed."""
     method = runs[0].key.method
     names = [f"{dataset}-thresholds-{method}", f"{dataset}-score-distributions-{method}"]
@@ -90,7 +92,7 @@ def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot | LeftOut]:
         common = f"the thresholds of {method} are the same for every category"
         reason = common if len(_finite(thresholds)) else f"{method} has no thresholds"
         for name in names:
-            yield LeftOut(name, dataset, reason)
+            yield SkippedFigure(name, dataset, reason)
         return
     histograms = _stack({run.key.known_ratio: run.folder.score_histogram() for run in shown})
     counts = positive_counts(histograms[histograms["known_ratio"] == ratios[0]])
@@ -113,7 +115,9 @@ def _finite(thresholds: pd.DataFrame) -> pd.DataFrame:
     return thresholds[thresholds["tau_pos"].abs() < float("inf")]
 
 
-def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[Plot | LeftOut]:
+def _pseudo_label_plot(
+    dataset: str, runs: list[Run], styles: LineStyles
+) -> Iterator[Plot | SkippedFigure]:
     """Quality of the pseudo-labels of all methods that make any."""
     name = f"{dataset}-pseudo-labels"
     ratios = lowest_middle_highest([run.key.known_ratio for run in runs])
@@ -122,7 +126,7 @@ def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[
     makers = {key.method for key, table in quality.items() if table.notna().any(axis=None)}
     shown = [run for run in shown if run.key.method in makers]
     if not shown:
-        yield LeftOut(name, dataset, "no method made pseudo-labels")
+        yield SkippedFigure(name, dataset, "no method made pseudo-labels")
         return
     rows = pd.concat([
         quality[run.key].reset_index().assign(
@@ -132,7 +136,7 @@ def _pseudo_label_plot(dataset: str, runs: list[Run], looks: Looks) -> Iterator[
     ])  # fmt: skip
     nominal = {run.key.method: aim for run in shown if (aim := _aimed_precision(run)) is not None}
     title = f"Quality of the pseudo-labels on {dataset} over the epochs"
-    yield Plot(name, dataset, title, shown, pseudo_label_figure(rows, nominal, looks))
+    yield Plot(name, dataset, title, shown, pseudo_label_figure(rows, nominal, styles))
 
 
 def _quality(run: Run) -> pd.DataFrame:

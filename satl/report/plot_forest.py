@@ -6,19 +6,19 @@ from matplotlib.figure import Figure
 from satl.report.claims import p_text, signed
 from satl.report.inference import SIGNIFICANCE
 from satl.report.statistics import Comparisons
-from satl.report.style import FAINT, INK, NARROW, Looks
+from satl.report.style import FAINT, INK, NARROW, LineStyles
 
 MARGIN = 0.6  # inches above and below the rows, for the labels of the axis
 COLUMNS = (46, 90)  # points right of the axes, where columns of text end
 
 
-def forest_figure(comparisons: Comparisons, over: str, looks: Looks) -> Figure:
+def forest_figure(comparisons: Comparisons, over: str, styles: LineStyles) -> Figure:
     """Draw one row per method, the highest difference on top.
 
     Args:
         comparisons: with intervals; methods without are left out.
         over: what the differences are of, e.g. "average mAP".
-        looks: how to draw each method, by name.
+        styles: how to draw each method, by name.
 
     Returns:
         A filled marker where the difference is significant after Holm's correction, an open one
@@ -29,11 +29,11 @@ def forest_figure(comparisons: Comparisons, over: str, looks: Looks) -> Figure:
     figure = Figure(figsize=(NARROW, 0.22 * len(rows) + MARGIN + 0.3), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):
-        one, colour = row.difference, looks[row.method]["color"]
+        one, colour = row.difference, styles[row.method]["color"]
         significant = row.adjusted < SIGNIFICANCE
         axes.plot([one.low, one.high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
         axes.plot(
-            one.mean, place, ls="", marker=looks[row.method]["marker"], ms=6, color=colour,
+            one.mean, place, ls="", marker=styles[row.method]["marker"], ms=6, color=colour,
             markerfacecolor=colour if significant else "white", markeredgewidth=1.2,
         )  # fmt: skip
         _write_beside(axes, place, signed(one.mean), p_text(row.adjusted), INK)

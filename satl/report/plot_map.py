@@ -1,4 +1,4 @@
-"""Figure: mAP by the share of known labels, one line a method; of one share alone, one dot."""
+"""Figure: mAP by the share of known labels, one line per method; for a single share, one dot."""
 
 import numpy as np
 import pandas as pd
@@ -12,46 +12,46 @@ from matplotlib.transforms import (
     blended_transform_factory,
 )
 
-from satl.report.style import FAINT, INK, NARROW, Looks, percent
+from satl.report.style import FAINT, INK, NARROW, LineStyles, percent
 
 LEAST_SPAN = 5.0  # per cent: on a shorter axis, noise would look like a difference
 KEY = (8, 30, 34)  # points right of the axes: where a line's sample starts, ends; its name
 
 
-def map_figure(summary: pd.DataFrame, looks: Looks) -> Figure:
+def map_figure(summary: pd.DataFrame, styles: LineStyles) -> Figure:
     """Draw the last-epoch mAP of one data set.
 
     Args:
         summary: rows of `summarise` of one data set.
-        looks: how to draw each method, by name.
+        styles: how to draw each method, by name.
 
     Returns:
-        The mean over seeds a method, with one standard deviation where there are several: lines
+        The mean over seeds per method, with one standard deviation where there are several: lines
         over the known ratios, named at their right end, or, where only one ratio has a mAP, a
-        dot a method, the highest on top.
+        dot per method, the highest on top.
     """
     rows = summary[summary["selection"] == "last"].dropna(subset="mAP")
     draw = _lines if rows["known_ratio"].nunique() > 1 else _dots
-    return draw(rows.assign(percent=100 * rows["known_ratio"]), looks)
+    return draw(rows.assign(percent=100 * rows["known_ratio"]), styles)
 
 
-def _lines(rows: pd.DataFrame, looks: Looks) -> Figure:
+def _lines(rows: pd.DataFrame, styles: LineStyles) -> Figure:
     figure = Figure(
         figsize=(NARROW, max(3.1, 0.17 * rows["method"].nunique() + 0.7)), layout="constrained"
     )
     axes = figure.subplots()
     for method, of_method in rows.groupby("method", sort=False):
-        look = {"err_kws": {"lw": 0, "alpha": 0.18}} | looks[str(method)]
+        look = {"err_kws": {"lw": 0, "alpha": 0.18}} | styles[str(method)]
         sns.lineplot(of_method, x="percent", y="mAP", errorbar="sd", ax=axes, **look)
     axes.set(xlabel="known labels (%)", ylabel="mAP (%)", xticks=sorted(set(rows["percent"])))
     axes.margins(x=0.03)
     axes.set_ylim(at_least(LEAST_SPAN, *axes.get_ylim()))
     sns.despine(ax=axes)
-    _name_lines(axes, rows, looks)
+    _name_lines(axes, rows, styles)
     return figure
 
 
-def _name_lines(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
+def _name_lines(axes: Axes, rows: pd.DataFrame, styles: LineStyles) -> None:
     """Write a sample and the name of each line right of the axes, near where the line ends."""
     ends = rows.groupby(["method", "percent"])["mAP"].mean().reset_index("percent")
     ends = ends.groupby("method").last().sort_values("mAP", kind="stable")
@@ -61,7 +61,7 @@ def _name_lines(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     beside = _beside(axes)
     start, stop, name = KEY
     for (method, end), height in zip(ends.iterrows(), heights, strict=True):
-        look = looks[str(method)]
+        look = styles[str(method)]
         axes.annotate(
             "", (end["percent"], end["mAP"]), (start, height), "data", beside,
             annotation_clip=False,
@@ -92,14 +92,14 @@ def _beside(axes: Axes) -> Transform:
     return blended_transform_factory(across, axes.transAxes)
 
 
-def _dots(rows: pd.DataFrame, looks: Looks) -> Figure:
+def _dots(rows: pd.DataFrame, styles: LineStyles) -> Figure:
     """Named at the left, with the mean at the right; bars are one standard deviation."""
     over_seeds = rows.groupby("method", sort=False)["mAP"].agg(["mean", "std"])
     over_seeds = over_seeds.sort_values("mean", ascending=False, kind="stable")
     figure = Figure(figsize=(NARROW, 0.22 * len(over_seeds) + 0.75), layout="constrained")
     axes = figure.subplots()
     for place, (method, (mean, std)) in enumerate(over_seeds.iterrows()):
-        look = looks[str(method)]
+        look = styles[str(method)]
         deviation = None if np.isnan(std) else std
         axes.errorbar(mean, place, xerr=deviation, capsize=0, ms=6, **look)
         axes.annotate(

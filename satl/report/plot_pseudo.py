@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from satl.report.style import INK, WIDE, Looks, finish_panels, legend_below
+from satl.report.style import INK, WIDE, LineStyles, finish_panels, legend_below
 
 MEASURES = {
     "pseudo_positive_precision": "precision of\npositives (%)",
@@ -20,18 +20,20 @@ MEASURES = {
 }
 
 
-def pseudo_label_figure(quality: pd.DataFrame, nominal: dict[str, float], looks: Looks) -> Figure:
-    """Draw precision, recall and coverage of the pseudo-labels, a column a known ratio.
+def pseudo_label_figure(
+    quality: pd.DataFrame, nominal: dict[str, float], styles: LineStyles
+) -> Figure:
+    """Draw precision, recall and coverage of the pseudo-labels, one column per known ratio.
 
     Args:
-        quality: one row a run and epoch: method, known_ratio, seed, epoch and the keys of
+        quality: one row per run and epoch: method, known_ratio, seed, epoch and the keys of
             MEASURES, per cent; NaN where there was no pseudo-label.
         nominal: precision in per cent that a method aims at, for methods that aim at one;
             drawn dotted beside the true precision of the positives.
-        looks: how to draw each method, by name.
+        styles: how to draw each method, by name.
 
     Returns:
-        Mean over seeds a method, with a band of one standard deviation where there are several.
+        Mean over seeds per method, with a band of one standard deviation where there are several.
     """
     ratios = sorted(set(quality["known_ratio"]))
     measures = [name for name in MEASURES if quality[name].notna().any()]
@@ -41,12 +43,12 @@ def pseudo_label_figure(quality: pd.DataFrame, nominal: dict[str, float], looks:
     )  # fmt: skip
     for row, measure in zip(panels, measures, strict=True):
         for axes, ratio in zip(row, ratios, strict=True):
-            _draw(axes, quality[quality["known_ratio"] == ratio], measure, looks)
+            _draw(axes, quality[quality["known_ratio"] == ratio], measure, styles)
         row[0].set_ylabel(MEASURES[measure])
     finish_panels(panels, ratios)
     methods = set(quality["method"])
     handles = [
-        Line2D([], [], label=name, **look) for name, look in looks.items() if name in methods
+        Line2D([], [], label=name, **look) for name, look in styles.items() if name in methods
     ]
     if measures[0] == "pseudo_positive_precision" and nominal:
         handles.append(_draw_nominal(panels[0], sorted(set(nominal.values()))))
@@ -54,11 +56,11 @@ def pseudo_label_figure(quality: pd.DataFrame, nominal: dict[str, float], looks:
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, measure: str, looks: Looks) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, measure: str, styles: LineStyles) -> None:
     for method, of_method in rows.dropna(subset=measure).groupby("method", sort=False):
         sns.lineplot(
             of_method, x="epoch", y=measure, errorbar="sd", ax=axes, markersize=3.5,
-            err_kws={"lw": 0, "alpha": 0.18}, **looks[str(method)],
+            err_kws={"lw": 0, "alpha": 0.18}, **styles[str(method)],
         )  # fmt: skip
     axes.set(xlabel="", ylabel="")
     axes.margins(y=0.08)

@@ -5,13 +5,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from satl.report.ranks import Ranks
-from satl.report.style import FAINT, INK, WIDE, Looks
+from satl.report.style import FAINT, INK, WIDE, LineStyles
 
 LINE = 0.19  # inches between two names
 BAR = 0.09  # inches between two bars
 
 
-def rank_figure(ranks: Ranks, looks: Looks) -> Figure:
+def rank_figure(ranks: Ranks, styles: LineStyles) -> Figure:
     """Draw an axis of ranks, the best at the left, with names led to both sides.
 
     Methods below one bar do not differ by Nemenyi's test.
@@ -36,7 +36,7 @@ def rank_figure(ranks: Ranks, looks: Looks) -> Figure:
     for place, name in enumerate(names):
         row, side = (place, -1) if place < left else (len(names) - 1 - place, 1)
         edge = (lowest if side < 0 else highest) + side * 0.06 * (highest - lowest)
-        _lead(axes, name, ranks.mean[name], edge, top - LINE * (row + 0.6), side, looks)
+        _lead(axes, name, ranks.mean[name], edge, top - LINE * (row + 0.6), side, styles)
     return figure
 
 
@@ -62,12 +62,12 @@ def _draw_critical_difference(axes: Axes, ranks: Ranks) -> None:
 
 
 def _lead(
-    axes: Axes, name: str, rank: float, edge: float, height: float, side: int, looks: Looks
+    axes: Axes, name: str, rank: float, edge: float, height: float, side: int, styles: LineStyles
 ) -> None:
     """A line from the axis down to the height of the name, and across to it."""
-    colour = looks[name]["color"]
+    colour = styles[name]["color"]
     axes.plot(np.array([rank, rank, edge]), [0, height, height], color=colour, lw=1)
-    axes.plot(rank, 0, color=colour, marker=looks[name]["marker"], ms=4.5, zorder=3)
+    axes.plot(rank, 0, color=colour, marker=styles[name]["marker"], ms=4.5, zorder=3)
     label = f"{name}  {rank:.1f} " if side < 0 else f" {rank:.1f}  {name}"
     axes.text(edge, height, label, ha="right" if side < 0 else "left", va="center", color=colour,
               fontsize=7.5)  # fmt: skip

@@ -20,10 +20,10 @@ BINS_MERGED = 2  # drawn in pairs of the stored bins: calmer lines for rare cate
 
 
 def score_figure(histograms: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
-    """Draw the distributions of the training logits, a row a category, a column a known ratio.
+    """Draw the distributions of the training logits: categories in rows, known ratios in columns.
 
     Args:
-        histograms: score_histogram.parquet with a column known_ratio, one run a ratio.
+        histograms: score_histogram.parquet with a column known_ratio, one run per ratio.
         thresholds: THRESHOLD_COLUMNS and known_ratio of the same runs, last epoch, logits.
 
     Returns:
@@ -89,7 +89,7 @@ def _draw_distribution(axes: Axes, rows: pd.DataFrame, colour: Any, known: bool)
 
 
 def _draw_single_labels(axes: Axes, rows: pd.DataFrame, colour: Any, known: bool) -> None:
-    """One pin a bin that holds any."""
+    """One pin per bin that holds any."""
     filled = rows[rows["count"] > 0]
     logits = (filled["left"] + filled["right"]) / 2
     axes.vlines(logits, 0, PIN, color=colour, lw=1)
@@ -97,7 +97,7 @@ def _draw_single_labels(axes: Axes, rows: pd.DataFrame, colour: Any, known: bool
 
 
 def _draw_thresholds(axes: Axes, taus: pd.Series) -> None:
-    """A line a finite threshold; one beyond the panel is written at its edge instead."""
+    """One line per finite threshold; one beyond the panel is written at its edge instead."""
     left, right = axes.get_xlim()
     for side, (colour, name, line) in TAUS.items():
         tau = taus[side]

@@ -11,10 +11,10 @@ SIDES = {"tau_pos": "τ₊ (logit)", "tau_neg": "τ₋ (logit)"}
 
 
 def threshold_figure(thresholds: pd.DataFrame, positives: pd.Series) -> Figure:
-    """Draw thresholds against epochs, a column of panels a known ratio.
+    """Draw thresholds against epochs, one column of panels per known ratio.
 
     Args:
-        thresholds: THRESHOLD_COLUMNS and known_ratio of one run a ratio, logits; ±inf and NaN
+        thresholds: THRESHOLD_COLUMNS and known_ratio of one run per ratio, logits; ±inf and NaN
             are left out of lines and bands.
         positives: number of positive training labels by category.
 

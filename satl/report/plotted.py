@@ -19,7 +19,7 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedFigure:
     """A figure that is not made, and why not."""
 
     name: str

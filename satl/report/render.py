@@ -1,4 +1,4 @@
-"""A `Table` as Markdown, LaTeX, CSV and HTML: one short function a format, no logic."""
+"""A `Table` as Markdown, LaTeX, CSV and HTML: one short function per format, no logic."""
 
 import html
 from collections.abc import Callable, Mapping
@@ -139,8 +139,8 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 
 
 def _mark(text: str, cell: Cell, best: str, second: str) -> str:
-    """`text` in the format's template for its place."""
-    return {1: best, 2: second}.get(cell.place, "{}").format(text)
+    """`text` in the format's template for its rank."""
+    return {1: best, 2: second}.get(cell.rank, "{}").format(text)
 
 
 def _escape(text: str, special: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The differences to the reference as Markdown, LaTeX, CSV and HTML: one function a format."""
+"""The differences to the reference as Markdown, LaTeX, CSV and HTML: one function per format."""
 
 import html
 from collections.abc import Callable

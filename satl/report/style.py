@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from satl.core.files import writing
 
-Looks = dict[str, dict[str, Any]]
+LineStyles = dict[str, dict[str, Any]]
 FORMATS = ("png", "pdf")
 WIDE = 7.2  # inches: the text width of a page
 NARROW = 5.0
@@ -58,23 +58,23 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def looks_of(names: Sequence[str]) -> Looks:
-    """A look for each of `names`: fourteen differ in colour, up to forty-two in colour or dashes.
+def line_styles(names: Sequence[str]) -> LineStyles:
+    """A style per name: fourteen differ in colour, up to forty-two in colour or dashes.
 
     Neighbours differ in their marker as well.
     """
-    looks = {}
+    styles = {}
     for i, name in enumerate(names):
         lap, place = divmod(i, len(COLOURS))
         dashes = lap + 1 if lap else int(place >= len(_FIRST))
-        looks[name] = {
+        styles[name] = {
             "color": COLOURS[place],
             "marker": MARKERS[i % len(MARKERS)],
             "linestyle": DASHES[dashes % len(DASHES)],
             "markeredgecolor": "white",
             "markeredgewidth": 0.6,
         }
-    return looks
+    return styles
 
 
 def percent(ratio: float) -> str:

@@ -1,4 +1,4 @@
-"""summary.csv: the test metrics of every run, one row a run and selection."""
+"""summary.csv: the test metrics of every run, one row per run and selection."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,7 @@ SUMMARY_COLUMNS = ("dataset", "method", "known_ratio", "seed", "selection", *MET
 
 
 def summarise(experiment: Experiment, results: Path) -> pd.DataFrame:
-    """One row a run and selection, in config order, columns SUMMARY_COLUMNS, per cent.
+    """One row per run and selection, in config order, columns SUMMARY_COLUMNS, per cent.
 
     `results` is the folder of the experiment, results/NAME. Runs that are not evaluated yet are
     absent; a metric without a value is NaN.

@@ -24,12 +24,12 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class Cell:
-    """One number: per cent, NaN where there is none; `place` 1 is the best, 2 the second."""
+    """One number: per cent, NaN where there is none; `rank` 1 is the best, 2 the second."""
 
     mean: float
     std: float = float("nan")
     runs: int = 0
-    place: int = 0
+    rank: int = 0
 
     @property
     def text(self) -> str:
@@ -41,7 +41,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One method: a cell a column of its table; `note` numbers its footnote."""
+    """One method: one cell per column of its table; `note` numbers its footnote."""
 
     method: str
     cells: tuple[Cell, ...]
@@ -131,10 +131,10 @@ def _means(block: Block) -> pd.DataFrame:
 
 
 def _with_first_places(block: Block, first: pd.DataFrame) -> Block:
-    """`block` with place 1 where `first` (as `_means`) says so, and no other place."""
+    """`block` with rank 1 where `first` (as `_means`) says so, and no other rank."""
     rows = [
         replace(row, cells=tuple(
-            replace(cell, place=int(bool(is_first)))
+            replace(cell, rank=int(bool(is_first)))
             for cell, is_first in zip(row.cells, first[row.method], strict=True)
         ))
         for row in block.rows
@@ -150,14 +150,14 @@ def _block(
     rows = {method: _cells(experiment, chosen[chosen["method"] == method]) for method in methods}
     # Ranked as shown, at one decimal, so that numbers that read the same are marked the same.
     means = pd.DataFrame({m: [c.mean for c in cells] for m, cells in rows.items()}).round(1)
-    places = means.rank(axis="columns", method="dense", ascending=False).fillna(0).astype(int)
+    ranks = means.rank(axis="columns", method="dense", ascending=False).fillna(0).astype(int)
     return Block(
         selection,
         SELECTION_TITLES[selection],
         tuple(
             Row(method, tuple(
-                Cell(cell.mean, cell.std, cell.runs, place if place <= 2 else 0)
-                for cell, place in zip(cells, places[method], strict=True)
+                Cell(cell.mean, cell.std, cell.runs, rank if rank <= 2 else 0)
+                for cell, rank in zip(cells, ranks[method], strict=True)
             ))
             for method, cells in rows.items()
         ),
@@ -165,7 +165,7 @@ def _block(
 
 
 def _cells(experiment: Experiment, rows: pd.DataFrame) -> list[Cell]:
-    """Mean and deviation over seeds of one method: a cell a column."""
+    """Mean and deviation over seeds of one method: one cell per column."""
     by_seed = rows.pivot(index="seed", columns="known_ratio", values="mAP")
     by_seed = by_seed.reindex(columns=experiment.known_ratios)
     cells = [_over_seeds(by_seed[ratio]) for ratio in experiment.known_ratios]
@@ -207,7 +207,7 @@ def _published_block(quoted: pd.DataFrame, columns: tuple[str, ...], first_note:
 
 
 def _published_notes(block: Block) -> list[str]:
-    """One note a source, in the order of the numbers that the rows carry."""
+    """One note per source, in the order of the numbers that the rows carry."""
     quoted = {row.source: False for row in block.rows}
     for row in block.rows:
         quoted[row.source] |= any(cell.text != NO_VALUE for cell in row.cells)

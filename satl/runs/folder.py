@@ -2,13 +2,13 @@
 
 Written by `satl train`:
     config.yaml           what was run: data set, method and options, known ratio, seed, protocol
-    metrics.jsonl         one line an epoch: losses, learning rate, seconds, pseudo-label counts
+    metrics.jsonl         one line per epoch: losses, learning rate, seconds, pseudo-label counts
     thresholds.parquet    per epoch and category: thresholds and score statistics (logits)
     predictions.npz       test logits of every epoch, (E, N_test, C) float32
     training_scores.npz   pseudo-labels of every epoch, (E, N_train, C) int8, and the training
                           logits of the last epoch, (N_train, C) float32
     run.json              versions, commit, device, timings, hashes
-Added by `satl evaluate`, which alone reads the truth:
+Added by `satl evaluate`, which alone reads the ground truth:
     metrics.json          test metrics by epoch and by selection, quality of the pseudo-labels
     score_histogram.parquet   training logits of the last epoch, binned by category and label
     bootstrap.npz         mAP of the last epoch under resampled test images
@@ -60,7 +60,7 @@ class RunFolder:
         return self._json("metrics.json")
 
     def epochs(self) -> pd.DataFrame:
-        """One row an epoch, from metrics.jsonl."""
+        """One row per epoch, from metrics.jsonl."""
         return pd.read_json(existing(self.path / "metrics.jsonl"), lines=True)
 
     def thresholds(self) -> pd.DataFrame:

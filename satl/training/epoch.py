@@ -32,7 +32,7 @@ class EpochRecord:
 
     @torch.no_grad()
     def add(self, step: int, result: StepResult, logits: Tensor, indices: Tensor) -> None:
-        """Take up a step: its losses, and its images' pseudo-labels and (B, C) logits."""
+        """Record a step: its losses, and its images' pseudo-labels and (B, C) logits."""
         for name, value in result.losses.items():
             self.losses[name] = self.losses.get(name, 0) + value.detach()
         self.logits[indices] = logits.detach()

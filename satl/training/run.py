@@ -20,7 +20,7 @@ from satl.training.schedule import learning_rate
 
 
 class Diverged(UserError):
-    """A loss, gradient, weight or score of the run is not finite: it cannot go on."""
+    """A loss, gradient, weight or score of the run is not finite: it cannot continue."""
 
 
 class TrainingRun:

@@ -27,7 +27,7 @@ class Trainer:
     """The runs of one training job, and the feature maps that they are all fed with.
 
     `runs` are those that are still healthy. A run that diverges leaves it once and for all, and
-    the others go on; `failures` says why.
+    the others continue; `failures` says why.
 
     Args:
         training: the protocol.

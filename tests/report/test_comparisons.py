@@ -7,10 +7,10 @@ import pytest
 from satl.report.comparison_plots import comparison_plots, gains_by_category
 from satl.report.evaluated import evaluated_runs
 from satl.report.plot_forest import forest_figure
-from satl.report.plotted import LeftOut, Plot
+from satl.report.plotted import Plot, SkippedFigure
 from satl.report.ranks import Ranks, average_ranks
 from satl.report.statistics import Scores, compared
-from satl.report.style import looks_of
+from satl.report.style import line_styles
 from tests.fake_runs import experiment, write_runs
 
 
@@ -57,7 +57,7 @@ def test_ranks_take_three_methods_and_two_complete_seeds(methods):
 def test_the_forest_shows_what_is_significant():
     means = {"good": 65, "plain": 60, "same": 60.001}
     comparisons = compared(scores(means), list(means), "plain", [0.1, 0.5])
-    axes = forest_figure(comparisons, "mAP", looks_of(list(means))).axes[0]
+    axes = forest_figure(comparisons, "mAP", line_styles(list(means))).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["good", "same"]
     markers = [line for line in axes.lines if len(line.get_xdata()) == 1]
     assert [line.get_markerfacecolor() == "white" for line in markers] == [False, True]
@@ -84,11 +84,13 @@ def test_gains_are_paired(several):
 
 def test_each_table_has_its_comparisons(several):
     asked, runs = several
-    plots = list(comparison_plots(asked, "glyphs", "glyphs", runs, looks_of(list(asked.methods))))
+    plots = list(
+        comparison_plots(asked, "glyphs", "glyphs", runs, line_styles(list(asked.methods)))
+    )
     assert [plot.name for plot in plots] == [
         "glyphs-differences", "glyphs-average-ranks", "glyphs-gains-by-category",
     ]  # fmt: skip
     assert all(isinstance(plot, Plot) for plot in plots)
     one = [run for run in runs if run.key.seed == 0]
-    plots = list(comparison_plots(asked, "glyphs", "glyphs", one, looks_of(list(asked.methods))))
-    assert [isinstance(plot, LeftOut) for plot in plots] == [True, True, False]
+    plots = list(comparison_plots(asked, "glyphs", "glyphs", one, line_styles(list(asked.methods))))
+    assert [isinstance(plot, SkippedFigure) for plot in plots] == [True, True, False]

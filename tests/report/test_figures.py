@@ -17,7 +17,7 @@ from satl.report.figures import write_figures
 from satl.report.plot_map import map_figure, spread
 from satl.report.plot_scores import score_figure
 from satl.report.plot_thresholds import threshold_figure
-from satl.report.style import looks_of, lowest_middle_highest
+from satl.report.style import line_styles, lowest_middle_highest
 from satl.runs.fingerprint import name_of
 from satl.runs.folder import RunFolder, run_keys
 from tests.fake_runs import experiment, write_runs
@@ -150,7 +150,7 @@ def summary(values):
 
 def test_one_known_ratio_is_a_dot_a_method_with_the_best_on_top():
     rows = summary({("low", 0.1): [60.0], ("high", 0.1): [70.0, 72.0], ("high", 0.5): [np.nan]})
-    axes = map_figure(rows, looks_of(["low", "high"])).axes[0]
+    axes = map_figure(rows, line_styles(["low", "high"])).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["high", "low"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first is on top"
     assert [text.get_text() for text in axes.texts] == ["71.0 ± 1.4", "60.0"]
@@ -161,7 +161,7 @@ def test_one_known_ratio_is_a_dot_a_method_with_the_best_on_top():
 def test_the_axis_of_nearly_equal_values_has_a_least_span(ratios):
     close = {(name, ratio): [v] for name, v in (("a", 70.0), ("b", 70.2)) for ratio in ratios}
     for rows, spans in ((close, (5, 5)), (close | {("a", ratios[0]): [40.0]}, (30, 35))):
-        axes = map_figure(summary(rows), looks_of(["a", "b"])).axes[0]
+        axes = map_figure(summary(rows), line_styles(["a", "b"])).axes[0]
         low, high = axes.get_xlim() if len(ratios) == 1 else axes.get_ylim()
         assert spans[0] - 1e-9 <= high - low <= spans[1] + 1e-9
         assert low < 70 < 70.2 < high
@@ -170,7 +170,7 @@ def test_the_axis_of_nearly_equal_values_has_a_least_span(ratios):
 def test_names_beside_the_lines_are_those_of_the_methods_from_the_highest_down():
     ends = {"a": 50.0, "b": 70.0, "c": 69.9}
     rows = summary({(m, r): [v - 20 + 40 * r] for m, v in ends.items() for r in (0.1, 0.5)})
-    axes = map_figure(rows, looks_of(list(ends))).axes[0]
+    axes = map_figure(rows, line_styles(list(ends))).axes[0]
     named = sorted((t.xyann[1], t.get_text()) for t in axes.texts if t.get_text())
     assert [name for _, name in named] == ["a", "c", "b"]
     assert np.diff([height for height, _ in named]).min() > 0.05
@@ -227,10 +227,10 @@ def test_few_categories_with_a_threshold(finite):
 
 
 def test_looks_are_distinct():
-    looks = list(looks_of([f"method {i}" for i in range(42)]).values())
-    assert len({str(look["color"]) for look in looks[:14]}) == 14
-    assert len({(str(look["color"]), str(look["linestyle"])) for look in looks}) == 42
-    for look, following in pairwise(looks):
+    styles = list(line_styles([f"method {i}" for i in range(42)]).values())
+    assert len({str(look["color"]) for look in styles[:14]}) == 14
+    assert len({(str(look["color"]), str(look["linestyle"])) for look in styles}) == 42
+    for look, following in pairwise(styles):
         assert look["marker"] != following["marker"]
 
 

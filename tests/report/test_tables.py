@@ -87,7 +87,7 @@ def test_selections_are_separate_blocks():
 def test_best_and_second_and_ties():
     scores = {"satl": (70.04, 80.0), "fixed_threshold": (69.96, 79.0), "partial_bce": (60.0, 78.0)}
     table = result_table(config(), "glyphs", full(scores))
-    places = {method: [cell.place for cell in cells(table, 0, method)] for method in METHODS}
+    places = {method: [cell.rank for cell in cells(table, 0, method)] for method in METHODS}
     # 70.04 and 69.96 both read 70.0: they share the first place, and 60.0 is second.
     assert places == {"satl": [1, 1, 1], "fixed_threshold": [1, 2, 2], "partial_bce": [2, 0, 0]}
 
@@ -212,8 +212,8 @@ def test_an_ablation_is_a_table_of_its_own(ablated):
     assert [row.method for row in main.blocks[0].rows] == ["satl", "partial_bce", "not-moved"]
     assert [row.method for row in rules.blocks[0].rows] == ["moved", "satl"]
     # Places are those among the rows of the table.
-    assert [cell.place for cell in cells(rules, 0, "satl")] == [1, 2, 1]
-    assert [cell.place for cell in cells(main, 0, "satl")] == [2, 2, 2]
+    assert [cell.rank for cell in cells(rules, 0, "satl")] == [1, 2, 1]
+    assert [cell.rank for cell in cells(main, 0, "satl")] == [2, 2, 2]
     # Published numbers stand in the main table alone.
     assert [block.name for block in main.blocks] == ["last", "best_on_test", "published"]
     assert [block.name for block in rules.blocks] == ["last", "best_on_test"]
@@ -240,9 +240,9 @@ def test_methods_that_do_not_differ_from_the_best_are_bold_together(several):
     asked, runs = several
     runs = [run for run in runs if run.key.method != "satl"]
     table = result_table(asked, "glyphs", runs)
-    bold = {row.method for row in table.blocks[0].rows if row.cells[-2].place == 1}
+    bold = {row.method for row in table.blocks[0].rows if row.cells[-2].rank == 1}
     assert bold == {"fixed_threshold", "partial_bce"}
-    assert {c.place for row in table.blocks[0].rows for c in row.cells} == {0, 1}
+    assert {c.rank for row in table.blocks[0].rows for c in row.cells} == {0, 1}
     assert table.notes[1].startswith("Bold at the last epoch: the highest, and all that do not")
 
 
