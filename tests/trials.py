@@ -12,7 +12,7 @@ from satl.config import MethodEntry, Model, Training
 from satl.models.backbone import initial_weights
 from satl.runs.folder import RunFolder
 from satl.training import trainer
-from satl.training.context import RunSpec, Shared
+from satl.training.context import RunSpec, TrainingContext
 from satl.training.epoch import EpochTimes
 
 TRAINING = Training(
@@ -31,7 +31,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def shared(tmp_path, weights, test_table):
-    return Shared(
+    return TrainingContext(
         model=MODEL,
         training=TRAINING,
         test=test_table.without_labels(),

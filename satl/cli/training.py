@@ -101,7 +101,7 @@ def _run_train(args: argparse.Namespace) -> None:
     from satl.cli.methods import checked_method
     from satl.config import load
     from satl.data.table import LabelTable
-    from satl.training.context import RunSpec, Shared
+    from satl.training.context import RunSpec, TrainingContext
     from satl.training.engine import choose_device, train
     from satl.training.lease import leased_device
 
@@ -123,7 +123,7 @@ def _run_train(args: argparse.Namespace) -> None:
         )  # fmt: skip
     test = LabelTable.load(args.test_images).without_labels()
     with leased_device(args.device or experiment.device, experiment.runs_per_device) as device:
-        shared = Shared(
+        shared = TrainingContext(
             model=experiment.model,
             training=experiment.training,
             test=test,

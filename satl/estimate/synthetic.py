@@ -10,7 +10,7 @@ from satl.data.splits import split
 from satl.data.table import LabelTable
 from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import Backbone
-from satl.training.context import RunSpec, Shared
+from satl.training.context import RunSpec, TrainingContext
 from satl.training.engine import build_run
 from satl.training.run import TrainingRun
 
@@ -31,7 +31,7 @@ def synthetic_run(
     table = split(synthetic_table(training.batch_size * BATCHES, categories), 0.5)
     spec = RunSpec(experiment.name, "synthetic", name, name, kind, options, table, Path())
     model = experiment.model.model_copy(update={"word_vectors": None})
-    shared = Shared(model, training, table, Path(), Path(), device)
+    shared = TrainingContext(model, training, table, Path(), Path(), device)
     run = build_run(spec, shared, backbone, seed=0, folder=Path())
     run.epoch = training.epochs // 2  # when pseudo-labels have begun
     return run

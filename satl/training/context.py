@@ -57,7 +57,7 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
-class Shared:
+class TrainingContext:
     """What the runs of one training job have in common.
 
     `test` is read for its images alone; `weights` is the file of the backbone's weights, `words`
@@ -111,7 +111,7 @@ class Shared:
         return total.hexdigest()
 
 
-def run_config(run: RunSpec, shared: Shared) -> dict[str, Any]:
+def run_config(run: RunSpec, shared: TrainingContext) -> dict[str, Any]:
     """The run as resolved: what config.yaml holds."""
     info = run.observed.info
     return {
@@ -134,7 +134,7 @@ def run_config(run: RunSpec, shared: Shared) -> dict[str, Any]:
     }
 
 
-def run_fingerprint(run: RunSpec, shared: Shared) -> Fingerprint:
+def run_fingerprint(run: RunSpec, shared: TrainingContext) -> Fingerprint:
     """All that can change a number of this run (satl.runs.fingerprint)."""
     options = run.options.model_dump(mode="json")
     words = shared.word_vectors(run.observed.categories)

@@ -18,7 +18,7 @@ from satl.models.backbone import Backbone, build_backbone
 from satl.runs.fingerprint import Fingerprint
 from satl.runs.layout import TRAIN_FILES
 from satl.runs.store import Entry, Store
-from satl.training.context import RunSpec, Shared, run_config, run_fingerprint
+from satl.training.context import RunSpec, TrainingContext, run_config, run_fingerprint
 from satl.training.features import CachedFeatures, FeatureSource, ImageFeatures
 from satl.training.precision import compiler_errors, prepare_torch
 from satl.training.recording import check_free, write_run_folder
@@ -53,7 +53,7 @@ class _Job:
     entry: Entry
 
 
-def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
+def train(shared: TrainingContext, runs: Sequence[RunSpec]) -> None:
     """Train all runs and link their folders; resumes from checkpoints where there are any.
 
     A run that the store holds with the same fingerprint is not trained again.
@@ -86,7 +86,7 @@ def train(shared: Shared, runs: Sequence[RunSpec]) -> None:
 
 
 def _train_unfinished(
-    jobs: Sequence[_Job], shared: Shared, seed: int, started: str
+    jobs: Sequence[_Job], shared: TrainingContext, seed: int, started: str
 ) -> list[UserError]:
     """Train what the store does not hold finished; returns why runs dropped out, if any did."""
     waiting = [job for job in jobs if not job.entry.is_finished()]
@@ -119,7 +119,7 @@ def _train_unfinished(
 
 
 def feature_source(
-    shared: Shared, backbone: Backbone, observed: LabelTable, seed: int
+    shared: TrainingContext, backbone: Backbone, observed: LabelTable, seed: int
 ) -> FeatureSource:
     """Cached feature maps where the protocol asks for them, else images and frozen stages."""
     training, device = shared.training, shared.device
@@ -129,7 +129,7 @@ def feature_source(
     return ImageFeatures(backbone, observed, shared.test, training, pixels, seed, device)
 
 
-def _record(job: _Job, run: TrainingRun, shared: Shared, started: str) -> None:
+def _record(job: _Job, run: TrainingRun, shared: TrainingContext, started: str) -> None:
     write_run_folder(job.entry.folder, job.spec, shared, run, job.config, job.fingerprint, started)
     job.entry.close()
 
@@ -148,7 +148,7 @@ def _common_seed(runs: Sequence[RunSpec]) -> int:
     return seeds.pop()
 
 
-def _resolve(spec: RunSpec, shared: Shared) -> _Job:
+def _resolve(spec: RunSpec, shared: TrainingContext) -> _Job:
     fingerprint = run_fingerprint(spec, shared)
     check_free(spec.folder, fingerprint)
     entry = Store(shared.store).entry(spec.key, fingerprint)
@@ -156,7 +156,7 @@ def _resolve(spec: RunSpec, shared: Shared) -> _Job:
 
 
 def build_run(
-    spec: RunSpec, shared: Shared, backbone: Backbone, seed: int, folder: Path
+    spec: RunSpec, shared: TrainingContext, backbone: Backbone, seed: int, folder: Path
 ) -> TrainingRun:
     """A run at its start, whatever was built before it.
 

@@ -12,7 +12,7 @@ from satl.core.errors import UserError
 from satl.core.files import write_arrays, write_json, write_text, write_yaml, writing
 from satl.runs import provenance
 from satl.runs.fingerprint import Fingerprint, differences, recorded_fingerprint
-from satl.training.context import RunSpec, Shared
+from satl.training.context import RunSpec, TrainingContext
 from satl.training.run import TrainingRun
 
 
@@ -31,7 +31,7 @@ def check_free(folder: Path, fingerprint: Fingerprint) -> None:
 def write_run_folder(
     folder: Path,
     spec: RunSpec,
-    shared: Shared,
+    shared: TrainingContext,
     run: TrainingRun,
     config: dict[str, Any],
     fingerprint: Fingerprint,
@@ -72,7 +72,7 @@ def write_run_folder(
     )
 
 
-def _times(spec: RunSpec, shared: Shared, run: TrainingRun) -> dict[str, float]:
+def _times(spec: RunSpec, shared: TrainingContext, run: TrainingRun) -> dict[str, float]:
     """This run's share of its job's time, the whole of it, and training images per second."""
     lines = run.history.metrics
     seconds, job_seconds, test_seconds = (

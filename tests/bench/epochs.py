@@ -6,14 +6,14 @@ from pathlib import Path
 from satl.cli.methods import method_class
 from satl.data.table import LabelTable
 from satl.models.backbone import build_backbone, initial_weights
-from satl.training.context import RunSpec, Shared
+from satl.training.context import RunSpec, TrainingContext
 from satl.training.engine import build_run, feature_source
 from satl.training.precision import prepare_torch
 from satl.training.stopping import StopRequest
 from satl.training.trainer import Trainer, epoch_order
 
 
-def trainer_of(shared: Shared, observed: LabelTable, methods: Sequence[str]) -> Trainer:
+def trainer_of(shared: TrainingContext, observed: LabelTable, methods: Sequence[str]) -> Trainer:
     """The trainer of one run for each of `methods`, with random weights."""
     prepare_torch(shared.training, shared.device)
     name = shared.model.backbone

@@ -17,7 +17,7 @@ from satl.core.places import METHODS
 from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
 from satl.estimate.synthetic import synthetic_table
-from satl.training.context import Shared
+from satl.training.context import TrainingContext
 from satl.training.features import frozen_features
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -39,7 +39,9 @@ def job(tmp_path_factory):
     model = PAPER.model.model_copy(update={"word_vectors": None})
     test = table.without_labels()
     device = torch.device("cuda")
-    return Shared(model, training, test, folder, folder / "checkpoints", device), split(table, 0.5)
+    return TrainingContext(model, training, test, folder, folder / "checkpoints", device), split(
+        table, 0.5
+    )
 
 
 def step_flops(trainer):

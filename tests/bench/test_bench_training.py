@@ -16,7 +16,7 @@ from satl.core.places import METHODS
 from satl.data.formats.coco import read_coco
 from satl.data.glyphs.dataset import draw_dataset
 from satl.data.splits import split
-from satl.training.context import Shared
+from satl.training.context import TrainingContext
 from satl.training.engine import prepare_torch
 
 DEMO = load(Path(__file__).parents[2] / "workflow/config/demo.yaml")
@@ -36,7 +36,9 @@ def job(tmp_path_factory):
     }
     training = DEMO.training.model_copy(update={"image_cache": "memory"})
     test = tables["test"].without_labels()
-    shared = Shared(DEMO.model, training, test, folder / "none", folder / "checkpoints", CPU)
+    shared = TrainingContext(
+        DEMO.model, training, test, folder / "none", folder / "checkpoints", CPU
+    )
     return shared, split(tables["train"], 0.5)
 
 
