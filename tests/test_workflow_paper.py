@@ -76,6 +76,7 @@ def small_paper(sources):
         "precision": "fp32",
     }  # fmt: skip
     few = {"methods": {"satl": {}, "sst": {}}, "known_ratios": [0.5, 0.9], "device": "cpu"}
+    config["report"]["reference"] = "sst"
     return {**config, **few, "runs_per_job": 4, "sources": sources}
 
 
