@@ -7,13 +7,8 @@ so that a difference can be named:
     code         digest of the code that computes (satl.runs.code)
     method       as registered, with its options, defaults filled in
     model, training   sections of the experiment file, without settings of speed and presentation
-<<<<<<< HEAD
     known_ratio, seed, mask_seed
-    inputs       digests of labels, images, backbone weights and word embeddings; no paths
-=======
-    known_ratio, seed
     inputs       digests of labels, image files, backbone weights and word embeddings; no paths
->>>>>>> af88377 (Keep decoded images as .npy; check image files by content; count them in the fingerprint)
     device       its kind: cpu, cuda
     versions     of torch and torchvision
 """

@@ -15,6 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from satl.core.errors import UserError
+from satl.core.files import cannot_write
 from satl.data.images.pixels import (
     ImageFile,
     description_of,
@@ -150,6 +151,8 @@ def pixel_writer(path: Path, table: LabelTable, side: int) -> Iterator[PixelWrit
     except Timeout as error:
         raise UserError(f"{path}: another process is writing it (it holds {lock})") from error
     except OSError as error:
+        if not writer.part.exists():
+            raise cannot_write(path, error) from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(
             f"{path}: cannot be written ({error.strerror or error}); the images decoded so far "
