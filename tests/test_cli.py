@@ -167,7 +167,7 @@ def test_a_truncated_picture_stops_training_with_its_name(folder, capsys, observ
 def images_command(folder, side, *options):
     return [
         "images", str(folder / "train.npz"), "--side", str(side), "--workers", "1",
-        "--pixels-out", str(folder / "train.pixels"), "--out", str(folder / "t.npz"), *options,
+        "--pixels-out", str(folder / "train.npy"), "--out", str(folder / "t.npz"), *options,
     ]  # fmt: skip
 
 
@@ -179,14 +179,14 @@ def test_training_on_decoded_images_gives_the_same_bits(folder, capsys):
     images = LabelTable.load(folder / "i.npz")
     assert images.file_names == LabelTable.load(folder / "t.npz").file_names
     assert not images.labels.any()
-    test = ["images", "test.npz", "--side", "16", "--pixels-out", "test.pixels", "--out", "o.npz"]
+    test = ["images", "test.npz", "--side", "16", "--pixels-out", "test.npy", "--out", "o.npz"]
     assert main([str(folder / w) if "." in w else w for w in test]) == 0
     assert main(train_command(folder)) == 0
     text = CONFIG.replace("workers: 0", "workers: 0, image_cache: disk")
     (folder / "disk.yaml").write_text(text)
     changes = {
         "--config": folder / "disk.yaml",
-        "--train-pixels": folder / "train.pixels", "--test-pixels": folder / "test.pixels",
+        "--train-pixels": folder / "train.npy", "--test-pixels": folder / "test.npy",
     }  # fmt: skip
     assert main(train_command(folder, out="disk", **changes)) == 0
     first, second = (np.load(folder / f"{run}/predictions.npz") for run in ("run", "disk"))
@@ -197,7 +197,7 @@ def test_decoded_images_that_are_wrong_or_missing_stop_training(folder, capsys):
     (folder / "x.yaml").write_text(CONFIG.replace("workers: 0", "workers: 0, image_cache: disk"))
     fails(capsys, train_command(folder), "image_cache is disk", "--train-pixels FILE")
     assert main(images_command(folder, 20)) == 0
-    wrong = train_command(folder, **{"--train-pixels": folder / "train.pixels"})
+    wrong = train_command(folder, **{"--train-pixels": folder / "train.npy"})
     fails(capsys, wrong, "its images have 20 pixels, not 18", "delete")
 
 
@@ -205,6 +205,7 @@ def test_pixels_and_their_side_go_together(folder, capsys):
     words = ["images", folder / "train.npz", "--out", folder / "t.npz", "--side", 16]
     fails(capsys, words, "--pixels-out and --side go together")
     fails(capsys, images_command(folder, 0), "--side 0: must be at least 1")
+    fails(capsys, images_command(folder, 16, "--pixels-out", folder / "p"), "p: its name must end")
 
 
 def test_evaluation_refuses_tables_of_another_run(folder, capsys, train_table):

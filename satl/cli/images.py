@@ -19,7 +19,8 @@ def _images(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     path_option(parser, "--images-out", "also write the images without labels", required=False)
-    path_option(parser, "--pixels-out", "also write the images, decoded", required=False)
+    text = "also write the images, decoded, to this .npy file, with a .json file beside it"
+    path_option(parser, "--pixels-out", text, required=False)
     parser.add_argument("--side", type=int, help="of the square that they are then resized to")
     out_option(parser, "label table to write (.npz)")
 
@@ -32,6 +33,8 @@ def _run_images(args: argparse.Namespace) -> None:
         raise UserError("--pixels-out and --side go together: give both or neither")
     if args.side is not None and args.side < 1:
         raise UserError(f"--side {args.side}: must be at least 1")
+    if args.pixels_out is not None and args.pixels_out.suffix != ".npy":
+        raise UserError(f"--pixels-out {args.pixels_out}: its name must end in .npy")
     table = prepare_images(
         LabelTable.load(args.table),
         unreadable=args.unreadable,
@@ -42,7 +45,8 @@ def _run_images(args: argparse.Namespace) -> None:
     if args.images_out:
         table.without_labels().save(args.images_out)
     table.save(args.out)
-    print(json.dumps({**table.counts(), **table.info}, indent=2))
+    facts = {**table.counts(), **table.info, "images_sha256": table.images_sha256}
+    print(json.dumps(facts, indent=2))
 
 
 COMMANDS = (_images,)

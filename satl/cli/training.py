@@ -28,11 +28,9 @@ def _backbone(commands) -> None:
 
 
 def _run_backbone(args: argparse.Namespace) -> None:
-    import torch
-
     from satl.config import load
     from satl.config.catalogue import PACKAGED_WEIGHTS
-    from satl.core.files import writing
+    from satl.core.files import write_tensors
     from satl.models.backbone import build_backbone, initial_weights
     from satl.models.packaged import packaged_weights
     from satl.training.engine import choose_device
@@ -49,8 +47,7 @@ def _run_backbone(args: argparse.Namespace) -> None:
     else:
         weights = initial_weights(name, _imagenet(experiment) or source)
     build_backbone(name, weights, experiment.model.frozen)  # says what is wrong with them
-    with writing(args.out) as temporary:
-        torch.save(weights, temporary)
+    write_tensors(args.out, weights)
 
 
 def _imagenet(experiment: "Experiment") -> str | None:

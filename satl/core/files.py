@@ -37,15 +37,19 @@ def writing(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # not every file system can flush a folder
             _flush(path.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = f" Free some space in {path.parent} and run the same command again."
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing was kept of this file."
-            + (advice if full else "")
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """What to say where `path` (of which nothing is kept) could not be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return UserError(
+        f"{path}: cannot be written ({error.strerror or error}); nothing was kept of it."
+        + (f" Free some space in {path.parent} and run the same command again." if full else "")
+    )
 
 
 def _flush(path: Path) -> None:
@@ -82,6 +86,24 @@ def write_arrays(path: Path, **arrays: "np.ndarray") -> None:
     with writing(path) as temporary, open(temporary, "wb") as file:
         by_name: dict[str, Any] = arrays  # a type checker fears that one is named allow_pickle
         np.savez_compressed(file, **by_name)
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """Write what `torch.save` takes, whole or not at all."""
+    import torch
+
+    with writing(path) as temporary, open(temporary, "wb") as file:
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:
+            # PyTorch's writer hides the OSError of a full disk behind one of its own.
+            cause = error.__cause__ or error.__context__
+            if isinstance(cause, OSError):
+                raise cause from None
+            raise UserError(
+                f"{path}: cannot be written; is the disk full? Nothing was kept of it "
+                f"({str(error).splitlines()[0]})"
+            ) from error
 
 
 def link_files(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -21,7 +21,8 @@ class LabelTable:
 
     The order of images is that of the source annotations, and fixed: masks depend on it.
     `info` holds JSON-like facts about where the table comes from. A list of images without
-    labels (what training may know of the test set) is a table of zeros.
+    labels (what training may know of the test set) is a table of zeros. `file_digests` are the
+    sha256 of the images' files as `satl images` found them, (N, 32) uint8; None before that.
     """
 
     folder: str
@@ -30,11 +31,14 @@ class LabelTable:
     categories: tuple[str, ...]
     labels: np.ndarray
     info: dict[str, Any] = field(default_factory=dict)
+    file_digests: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.file_names), len(self.categories))
         if self.labels.shape != shape or self.labels.dtype != np.int8:
             raise ValueError(f"labels must be int8 of shape {shape}, found {self.labels.shape}")
+        if self.file_digests is not None and self.file_digests.shape != (shape[0], 32):
+            raise ValueError(f"file digests must be of shape {(shape[0], 32)}")
         check_label_code(self.labels, "label table")
 
     def paths(self) -> list[Path]:
@@ -58,12 +62,17 @@ class LabelTable:
             raise UserError(
                 f"{self.folder}: no image has any of the {len(self.categories)} categories"
             )
+        dropped = len(self.file_names) - len(kept)
+        return replace(self.select(kept), info={**self.info, "images_dropped": dropped})
+
+    def select(self, rows: np.ndarray) -> "LabelTable":
+        """The images of these rows alone."""
         return replace(
             self,
-            file_names=tuple(self.file_names[row] for row in kept),
-            image_ids=self.image_ids[kept],
-            labels=self.labels[kept],
-            info={**self.info, "images_dropped": len(self.file_names) - len(kept)},
+            file_names=tuple(self.file_names[row] for row in rows),
+            image_ids=self.image_ids[rows],
+            labels=self.labels[rows],
+            file_digests=None if self.file_digests is None else self.file_digests[rows],
         )
 
     def counts(self) -> dict[str, Any]:
@@ -89,8 +98,19 @@ class LabelTable:
         names = json.dumps([self.image_ids.tolist(), self.file_names, self.categories]).encode()
         return hashlib.sha256(names + self.labels.tobytes()).hexdigest()
 
+    @property
+    def images_sha256(self) -> str | None:
+        """sha256 over the content of all image files, in order, wherever they lie.
+
+        None where `satl images` has not read them yet.
+        """
+        if self.file_digests is None:
+            return None
+        return hashlib.sha256(self.file_digests.tobytes()).hexdigest()
+
     def save(self, path: Path) -> None:
         """Write the table as one `.npz`, whole or not at all."""
+        digests = {} if self.file_digests is None else {"file_digests": self.file_digests}
         write_arrays(
             path,
             labels=self.labels,
@@ -99,6 +119,7 @@ class LabelTable:
             categories=np.array(self.categories, dtype=np.str_),
             folder=np.array(self.folder),
             info=np.array(json.dumps(self.info)),
+            **digests,
         )
 
     @classmethod
@@ -113,6 +134,7 @@ class LabelTable:
                 categories=tuple(arrays["categories"].tolist()),
                 labels=arrays["labels"],
                 info=json.loads(str(arrays["info"])),
+                file_digests=arrays.get("file_digests"),
             )
         except (KeyError, ValueError) as error:
             raise UserError(

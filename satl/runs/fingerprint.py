@@ -8,7 +8,7 @@ so that a difference can be named:
     method       as registered, with its options, defaults filled in
     model, training   sections of the experiment file, without settings of speed and presentation
     known_ratio, seed, mask_seed
-    inputs       digests of labels, images, backbone weights and word embeddings; no paths
+    inputs       digests of labels, image files, backbone weights and word embeddings; no paths
     device       its kind: cpu, cuda
     versions     of torch and torchvision
 """

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from satl.config import Experiment, ratio_name
 from satl.core.errors import UserError
+from satl.core.files import writing
 from satl.report.evaluated import Run, evaluated_runs
 from satl.runs.fingerprint import flatten, name_of
 from satl.runs.folder import SELECTIONS
@@ -83,23 +84,34 @@ def track(experiment: Experiment, results: Path, uri: str | None = None) -> dict
         How many MLflow runs were "added", "unchanged" and "replaced".
 
     Raises:
-        UserError: the store cannot be opened, or a run folder is of another config or damaged.
+        UserError: the store cannot be opened or written, or a run folder is of another config or
+            damaged.
     """
     tracking_uri = uri or f"{SQLITE}{Path(results).parent / 'mlflow.db'}"
     runs = evaluated_runs(experiment, results)
     if not runs:
         raise UserError(f"{results}: no evaluated run to track; train and evaluate one first")
     counts = {"added": 0, "unchanged": 0, "replaced": 0}
-    with _only_writer(tracking_uri):
-        client = _open(tracking_uri)
+    try:
+        _update(experiment, results, runs, tracking_uri, counts)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{tracking_uri}: cannot be used as MLflow store: {reason}") from error
+    return counts
+
+
+def _update(
+    experiment: Experiment, results: Path, runs: list[Run], uri: str, counts: dict[str, int]
+) -> None:
+    with _only_writer(uri):
+        client = _open(uri)
         for dataset in dict.fromkeys(run.key.dataset for run in runs):
-            where = _experiment_id(client, f"{experiment.name}/{dataset}", tracking_uri)
+            where = _experiment_id(client, f"{experiment.name}/{dataset}", uri)
             entries = [_run_entry(run) for run in runs if run.key.dataset == dataset]
             entries += _report_entry(experiment, dataset, Path(results))
             present = _present(client, where)
             for entry in tqdm(entries, desc=f"MLflow {dataset}", unit="run"):
                 counts[_bring_up_to_date(client, where, entry, present)] += 1
-    return counts
 
 
 def _only_writer(tracking_uri: str) -> AbstractContextManager:
@@ -113,16 +125,14 @@ def _only_writer(tracking_uri: str) -> AbstractContextManager:
 
 def _open(tracking_uri: str) -> MlflowClient:
     database = Path(tracking_uri.removeprefix(SQLITE))
-    new = tracking_uri.startswith(SQLITE) and not database.exists()
-    try:
-        client = MlflowClient(tracking_uri)
-        found = client.search_experiments()
-        # A new store has an empty "Default", which only puzzles; in an older one it may be used.
-        if new and [experiment.name for experiment in found] == ["Default"]:
-            client.delete_experiment(found[0].experiment_id)
-    except (MlflowException, SQLAlchemyError) as error:
-        raise UserError(f"{tracking_uri}: cannot be used as MLflow store: {error}") from error
-    return client
+    if tracking_uri.startswith(SQLITE) and not database.exists():
+        # Under another name first: MLflow can neither use nor mend a store that was half made
+        # when the disk was full or the process was killed.
+        with writing(database) as temporary:
+            new = MlflowClient(f"{SQLITE}{temporary}")
+            for experiment in new.search_experiments():  # an empty "Default", which only puzzles
+                new.delete_experiment(experiment.experiment_id)
+    return MlflowClient(tracking_uri)
 
 
 def _experiment_id(client: MlflowClient, name: str, tracking_uri: str) -> str:

@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from satl.core.errors import UserError
-from satl.core.files import writing
+from satl.core.files import write_tensors
 
 
 class Checkpoint:
@@ -18,18 +17,7 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state, all or nothing. Raises UserError if it cannot be written."""
-        with writing(self.path) as temporary, open(temporary, "wb") as file:
-            try:
-                torch.save(state, file)
-            except RuntimeError as error:
-                # PyTorch's writer hides the OSError of a full disk behind one of its own.
-                cause = error.__cause__ or error.__context__
-                if isinstance(cause, OSError):
-                    raise cause from None
-                raise UserError(
-                    f"{self.path}: cannot be written; is the disk full? The last checkpoint stays "
-                    f"as it was ({str(error).splitlines()[0]})"
-                ) from error
+        write_tensors(self.path, state)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The saved state, its tensors on `device`; None where none is saved."""

@@ -146,10 +146,13 @@ def run_fingerprint(run: RunSpec, shared: TrainingContext) -> Fingerprint:
     if shared.training.cached_views:
         train, test = shared.feature_files(run.observed)
         features = {"train_features": train.sha256, "test_features": test.sha256}
+    images = {"train_image_files": run.observed.images_sha256,
+              "test_image_files": shared.test.images_sha256}  # fmt: skip
     return {
         **asked,
         "inputs": {
             **features,
+            **{name: sha256 for name, sha256 in images.items() if sha256 is not None},
             "labels": run.observed.digest(),
             "test_images": shared.test.without_labels().digest(),
             "weights": shared.weights_digest,

@@ -29,8 +29,8 @@ def table(tmp_path_factory):
     names = tuple(f"{index}.jpg" for index in range(COUNT))
     labels = np.ones((COUNT, 1), np.int8)
     table = LabelTable(str(folder), names, np.arange(COUNT), ("a",), labels)
-    prepare_images(table, pixels=folder / "pixels", side=RESIZE)
-    return replace(table, info={"pixels": str(folder / "pixels")})
+    table = prepare_images(table, pixels=folder / "pixels.npy", side=RESIZE)
+    return replace(table, info={"pixels": str(folder / "pixels.npy")})
 
 
 def epoch(images, augment):

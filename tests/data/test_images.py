@@ -1,6 +1,8 @@
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +66,8 @@ def test_a_missing_and_a_truncated_file_are_named(tmp_path):
     ("mode", "workers"), [("none", 0), ("none", 2), ("memory", 0), ("disk", 0)]
 )
 def test_batches_hold_the_images_asked_for_bit_by_bit(train_table, tmp_path, mode, workers):
-    prepare_images(train_table, pixels=tmp_path / "p", side=16)
-    images = open_images(train_table, 16, mode, tmp_path / "p", "train")
+    prepare_images(train_table, pixels=tmp_path / "p.npy", side=16)
+    images = open_images(train_table, 16, mode, tmp_path / "p.npy", "train")
     assert len(images) == 24
     order = [[3, 0], [7], [23, 3, 22]]
     batches = list(images.batches(order, workers))
@@ -97,6 +99,25 @@ def test_an_error_in_a_worker_still_names_the_file(train_table, tmp_path):
         list(images.batches([[0, 1], [2, 3]], workers=1))
     with pytest.raises(UserError, match=rf"^{tmp_path}/cut\.jpg: cannot be decoded"):
         list(images.batches([[0, 4]], workers=1))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_changes_or_goes_is_named_when_it_is_read(train_table, tmp_path, workers):
+    """Between decoding and training, and in mid-training: with a digest, content is what counts."""
+    shutil.copytree(train_table.folder, tmp_path / "images")
+    table = prepare_images(replace(train_table, folder=str(tmp_path / "images")))
+    images = open_images(table, 16, "none", None, "train")
+    assert len(list(images.batches([[0, 5], [6]], workers))) == 2
+    changed, gone = table.paths()[5:7]
+    shutil.copy(table.paths()[4], changed)
+    gone.unlink()
+    said = r"0005\.jpg: has changed since `satl images` read it\..*--forcerun images"
+    with pytest.raises(UserError, match=said):
+        list(images.batches([[0, 5]], workers))
+    with pytest.raises(UserError, match=r"0006\.jpg: no such image file"):
+        list(images.batches([[6]], workers))
+    with pytest.raises(UserError, match=said):
+        open_images(table, 16, "memory", None, "train")
 
 
 def test_training_order_depends_on_seed_and_epoch_alone():

@@ -1,5 +1,6 @@
 """What keeps a finished run from being used again, and what does not."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from trials import MODEL, TRAINING, spec
 
 from satl.core.strict import Strict, result_affecting, setting
+from satl.data.images.prepare import prepare_images
 from satl.data.splits import split
 from satl.runs.fingerprint import differences, name_of
 from satl.runs.layout import RunKey
@@ -54,6 +56,25 @@ def test_inputs_count_by_their_content(shared, observed, train_table, tmp_path, 
     torch.save({**shared.backbone_weights, **weights}, tmp_path / "other.pt")
     now = run_fingerprint(spec(observed, tmp_path), replace(shared, weights=tmp_path / "other.pt"))
     assert [line.split(":")[0] for line in differences(recorded, now)] == ["inputs.weights"]
+
+
+def test_images_count_by_their_content_wherever_they_lie(shared, train_table, tmp_path):
+    def fingerprint(folder):
+        read = prepare_images(replace(train_table, folder=str(folder)))
+        return run_fingerprint(
+            spec(split(read, 0.5), tmp_path / "run"), replace(shared, test=read.without_labels())
+        )
+
+    first = fingerprint(train_table.folder)
+    shutil.copytree(train_table.folder, tmp_path / "elsewhere")
+    assert name_of(fingerprint(tmp_path / "elsewhere")) == name_of(first)
+    picture = tmp_path / "elsewhere" / train_table.file_names[7]
+    data = bytearray(picture.read_bytes())
+    data[-20] ^= 1
+    picture.write_bytes(data)
+    assert [line.split(":")[0] for line in differences(first, fingerprint(picture.parent))] == [
+        "inputs.train_image_files", "inputs.test_image_files"
+    ]  # fmt: skip
 
 
 def test_another_release_of_torch_counts(recorded):

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import sys
-import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -25,10 +24,10 @@ from satl.runs.fingerprint import (
 import satl.config
 from satl.core.errors import UserError
 from satl.core.files import write_text
+from satl.core.locks import hold_until_exit
 from satl.core.places import method_module
 from satl.runs.layout import EVALUATION_FILES, TRAIN_FILES, run_keys, training_jobs
 
-STARTED = time.time()
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 
 
@@ -97,23 +96,38 @@ wildcard_constraints:
 
 # The resolved config is written when a run starts, and is no job's input: as the output of a rule,
 # even an `ancient` one, it would hide from Snakemake that the params of other jobs have changed.
+# Snakemake's own lock (off in our profiles) is a file that stays after a kill.
 onstart:
     import yaml
 
+    try:
+        hold_until_exit(Path(RESULTS, ".lock"), RESULTS)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    LOGS_BEFORE.update(log_states())
     text = yaml.safe_dump(EXPERIMENT.source(), sort_keys=False, allow_unicode=True)
     write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")
 
 
-def errors_since(start):
-    """What the commands of failed jobs said, from the logs of this run."""
-    logs = [log for log in Path(RESULTS, "logs").rglob("*.log") if log.stat().st_mtime >= start]
+LOGS_BEFORE = {}
+
+
+def log_states():
+    """Size and time of each log: a log that was written has another one, whatever the clock."""
+    states = {log: log.stat() for log in Path(RESULTS, "logs").rglob("*.log")}
+    return {log: (state.st_size, state.st_mtime_ns) for log, state in states.items()}
+
+
+def errors_of_this_run():
+    """What the commands of failed jobs said."""
+    logs = [log for log, state in log_states().items() if LOGS_BEFORE.get(log) != state]
     found = (re.search(r"^satl \w+: error: .*", log.read_text(), re.M | re.S) for log in logs)
     return "\n".join(sorted({match[0].strip() for match in found if match}))
 
 
 onerror:
     # Last, below the many lines that Snakemake has written about it.
-    print(f"\n{errors_since(STARTED) or 'See the messages above.'}", file=sys.stderr)
+    print(f"\n{errors_of_this_run() or 'See the messages above.'}", file=sys.stderr)
 
 
 onsuccess:

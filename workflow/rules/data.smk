@@ -84,7 +84,7 @@ SIDES = {"train": EXPERIMENT.training.resize, "test": EXPERIMENT.training.image_
 def pixels_option(wildcards):
     if not ON_DISK:
         return ""
-    file = f"{DATA}/{{part}}.pixels".format(**wildcards)
+    file = f"{DATA}/{{part}}-pixels.npy".format(**wildcards)
     return f"--side {SIDES[wildcards.part]} --pixels-out {shlex.quote(file)}"
 
 
@@ -92,7 +92,7 @@ rule images:
     input:
         f"{DATA}/{{part}}-annotated.npz",
     output:
-        **({"pixels": f"{DATA}/{{part}}.pixels"} if ON_DISK else {}),
+        [f"{DATA}/{{part}}-pixels.npy", f"{DATA}/{{part}}-pixels.json"] if ON_DISK else [],
         table=f"{DATA}/{{part}}.npz",
         images=f"{DATA}/{{part}}-images.npz",
     log:

@@ -42,7 +42,7 @@ FEATURE_SETTINGS = {
 rule features:
     input:
         images=f"{DATA}/{{part}}-images.npz",
-        pixels=f"{DATA}/{{part}}.pixels" if ON_DISK else [],
+        pixels=f"{DATA}/{{part}}-pixels.npy" if ON_DISK else [],
         weights=rules.backbone.output,
     output:
         maps=f"{DATA}/{{part}}-features.npy",
@@ -128,8 +128,8 @@ rule train:
     input:
         observed=lambda wildcards: [split_of(run) for run in runs_of(wildcards)],
         test=f"{DATA}/test-images.npz",
-        train_pixels=f"{DATA}/train.pixels" if ON_DISK and not CACHED else [],
-        test_pixels=f"{DATA}/test.pixels" if ON_DISK and not CACHED else [],
+        train_pixels=f"{DATA}/train-pixels.npy" if ON_DISK and not CACHED else [],
+        test_pixels=f"{DATA}/test-pixels.npy" if ON_DISK and not CACHED else [],
         train_features=f"{DATA}/train-features.npy" if CACHED else [],
         test_features=f"{DATA}/test-features.npy" if CACHED else [],
         weights=rules.backbone.output,

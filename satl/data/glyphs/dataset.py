@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from satl.core.errors import UserError
+from satl.core.files import cannot_write
 from satl.data.glyphs.catalogue import CATEGORIES, GROUPS, PRETRAINING_CHARACTERS
 from satl.data.glyphs.drawing import paint_background, paint_stamp, stamp_glyph
 from satl.data.glyphs.scenes import SceneObject, choose_mood, draw_scene
@@ -49,7 +50,8 @@ def draw_dataset(
         progress: wraps the picture indices of a split (as `tqdm.tqdm` does), once per split.
 
     Raises:
-        UserError: a count or the seed is out of range, or `folder` holds something else.
+        UserError: a count or the seed is out of range, `folder` holds something else or cannot
+            be written.
     """
     counts = {"train": train_images, "test": test_images}
     for split, count in counts.items():
@@ -58,9 +60,10 @@ def draw_dataset(
     folder = Path(folder).resolve()
     _require_replaceable(folder)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    scratch = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
         scratch.chmod(0o755)  # mkdtemp keeps other users out
         (scratch / MARKER).touch()
         for split, count in counts.items():
@@ -69,8 +72,11 @@ def draw_dataset(
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _require(value: int, least: int, name: str) -> None:

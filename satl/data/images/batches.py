@@ -32,13 +32,13 @@ BATCHES_AHEAD = 2  # that the system is told to read from the disk cache
 START_METHOD = "fork" if sys.platform == "linux" else None
 
 
-def read_image(path: Path, side: int) -> Tensor:
+def read_image(path: Path, side: int, expected: np.ndarray | None = None) -> Tensor:
     """One image as RGB, resized to a square by bicubic interpolation: (3, side, side) uint8.
 
     Raises:
-        UserError: the file is missing, truncated or not an image.
+        UserError: the file is missing, truncated, not an image or not of the expected sha256.
     """
-    return torch.from_numpy(np.ascontiguousarray(decode(path, side).transpose(2, 0, 1)))
+    return torch.from_numpy(np.ascontiguousarray(decode(path, side, expected).transpose(2, 0, 1)))
 
 
 def open_images(
@@ -51,41 +51,42 @@ def open_images(
     """The images of `table` at `side`, read as `training.image_cache` says.
 
     Args:
-        table: of which only the image files count.
+        table: of which only the image files and their digests count.
         side: of the square they are resized to.
         mode: decode at every use; once, into memory; or map the file `pixels`.
         pixels: made by `satl images --pixels-out`; only for `disk`.
         title: what is read, for the progress bar and in errors.
 
     Raises:
-        UserError: there is no pixel file, or not of these images; an image cannot be read; they
-            do not fit into memory.
+        UserError: there is no pixel file, or not of these images; an image cannot be read or has
+            changed; they do not fit into memory.
     """
-    paths = table.paths()
+    images = Images(table.paths(), side, digests=table.file_digests)
     if mode == "none":
-        return Images(paths, side)
+        return images
     if mode == "memory":
-        return Images(paths, side, _read_all(paths, side, title))
+        return Images(images.paths, side, _read_all(images, title))
     if pixels is None:
         raise UserError(
             f"training.image_cache is disk, but there is no file of decoded {title} images: make "
             f"one with `satl images --side {side} --pixels-out FILE` and give it as "
             f"--{title}-pixels FILE, or set training.image_cache to none or memory"
         )
-    return Images(paths, side, open_pixels(pixels, table, side))
+    return Images(images.paths, side, open_pixels(pixels, table, side))
 
 
-def _read_all(paths: Sequence[Path], side: int, title: str) -> Pixels:
+def _read_all(images: "Images", title: str) -> Pixels:
+    count, side = len(images), images.side
     try:
-        array = np.empty((len(paths), 3, side, side), np.uint8)
+        array = np.empty((count, 3, side, side), np.uint8)
     except MemoryError as error:
         raise UserError(
-            f"{len(paths)} decoded {title} images of 3 × {side} × {side} bytes do not fit into "
+            f"{count} decoded {title} images of 3 × {side} × {side} bytes do not fit into "
             "memory; set training.image_cache to disk or none"
         ) from error
-    bar = tqdm(paths, desc=f"read {title}", unit="image", leave=False, mininterval=1)
-    for row, path in enumerate(bar):
-        array[row] = decode(path, side).transpose(2, 0, 1)
+    bar = tqdm(range(count), desc=f"read {title}", unit="image", leave=False, mininterval=1)
+    for row in bar:
+        array[row] = images[row].numpy()
     return Pixels(array)
 
 
@@ -96,18 +97,24 @@ class Images(Dataset[Tensor]):
         paths: image files, in the order of the table.
         side: of the square they are resized to.
         pixels: the same images, decoded; none: decode them when they are asked for.
+        digests: (N, 32) uint8, the sha256 that the files must have each time they are read.
     """
 
-    def __init__(self, paths: Sequence[Path], side: int, pixels: Pixels | None = None) -> None:
-        self.paths = paths
-        self.side = side
-        self.pixels = pixels
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        side: int,
+        pixels: Pixels | None = None,
+        digests: np.ndarray | None = None,
+    ) -> None:
+        self.paths, self.side, self.pixels, self.digests = paths, side, pixels, digests
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        return read_image(self.paths[index], self.side)
+        expected = None if self.digests is None else self.digests[index]
+        return read_image(self.paths[index], self.side, expected)
 
     def batches(
         self, order: Sequence[Sequence[int]], workers: int, pin_memory: bool = False
@@ -144,7 +151,7 @@ class Images(Dataset[Tensor]):
     ) -> Iterator[Tensor]:
         for position, indices in enumerate(order):
             for coming in order[position + 1 : position + 1 + BATCHES_AHEAD]:
-                pixels.expect(coming)
+                pixels.will_need(coming)
             shape = (len(indices), 3, self.side, self.side)
             batch = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
             pixels.gather(indices, batch.numpy())

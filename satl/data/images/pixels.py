@@ -1,56 +1,57 @@
-"""The pixel file: all images of a table, decoded and resized, to be mapped into memory.
+"""Decoded images on disk: a `.npy` file of all images of a table, and a JSON file beside it.
 
-A header of one page (JSON), then size and time of change of each image file (slots × 2 int64),
-then the pixels (slots × 3 × side × side uint8). Channels come first because crops are then
-copied and resized faster than from interleaved pixels. Images that could not be decoded keep an
-empty slot. `pixel_writer` beside this writes the file; until it is complete it has another name.
+The array is (slots, 3, side, side) uint8, to be mapped into memory. Channels come first because
+crops are then copied and resized faster than from interleaved pixels. The JSON file lists the
+image file of each slot; the slot of an image that could not be decoded is empty.
+`pixel_writer` writes both.
 """
 
 import contextlib
+import hashlib
 import json
 import mmap
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from satl.core.errors import UserError
-from satl.core.files import digest, existing
+from satl.core.files import existing, write_text
+from satl.data.images.reading import read_file
 from satl.data.table import LabelTable
 
-FORMAT = "satl pixels 1"
-PAGE = 4096
-EMPTY = -1  # the size of the file whose slot holds no image
+SAMPLE = 64  # image files looked at before training
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where things lie in a pixel file of `slots` images of 3 × side × side bytes."""
+class ImageFile(NamedTuple):
+    """An image file as it was when it was decoded."""
 
-    slots: int
-    side: int
-
-    @property
-    def image_bytes(self) -> int:
-        """Of one image."""
-        return 3 * self.side**2
-
-    @property
-    def start(self) -> int:
-        """Offset of the first image, at the start of a page."""
-        return PAGE + -(-16 * self.slots // PAGE) * PAGE
-
-    @property
-    def total(self) -> int:
-        """Bytes of the whole file."""
-        return self.start + self.slots * self.image_bytes
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
 
 
-def file_facts(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in ns. Raises UserError if there is no such file."""
+def description_of(path: Path) -> Path:
+    """The file that says which images are in the `.npy` file `path`."""
+    return path.with_suffix(".json")
+
+
+def write_description(path: Path, files: Sequence[ImageFile | None]) -> None:
+    """Write the image file of each slot (None: it is empty), whole or not at all."""
+    write_text(path, json.dumps({"files": files}, ensure_ascii=False))
+
+
+def read_description(path: Path) -> list[ImageFile | None]:
+    """The image file of each slot. Raises OSError, ValueError, KeyError or TypeError."""
+    files = json.loads(path.read_text(encoding="utf-8"))["files"]
+    return [None if file is None else ImageFile(*file) for file in files]
+
+
+def size_and_mtime(path: Path) -> tuple[int, int]:
+    """Bytes and time of modification in ns. Raises UserError if there is no such file."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -58,40 +59,19 @@ def file_facts(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def names_digest(names: Sequence[str]) -> str:
-    """Stands for the names of images in their order, as the header has it."""
-    return digest(list(names))
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """The header of a pixel file, complete or not. Raises ValueError where it is something else."""
-    with open(path, "rb") as file:
-        header = json.loads(file.read(PAGE))
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError(f"its format is not {FORMAT!r}")
-    return header
-
-
-def read_facts(path: Path, slots: int) -> np.ndarray:
-    """(slots, 2) int64: size and time of change of each image file when it was decoded."""
-    return np.fromfile(path, np.int64, count=2 * slots, offset=PAGE).reshape(slots, 2)
-
-
 class Pixels:
     """Decoded images, (3, side, side) uint8 each, in the order of a table.
 
     Args:
-        array: (slots, 3, side, side) uint8.
+        array: (slots, 3, side, side) uint8, in memory or a map of a file.
         slots: (N,) which slot each image is in; all, in order, by default.
-        mapped: the memory map that `array` lies in, if it does.
     """
 
-    def __init__(
-        self, array: np.ndarray, slots: np.ndarray | None = None, mapped: mmap.mmap | None = None
-    ) -> None:
-        self.array = array
+    def __init__(self, array: np.ndarray, slots: np.ndarray | None = None) -> None:
+        self.array = np.asarray(array)
         self.slots = np.arange(len(array)) if slots is None else slots
-        self._map = mapped
+        self._map = array.base if isinstance(array.base, mmap.mmap) else None
+        self._start = array.offset % mmap.ALLOCATIONGRANULARITY if self._map else 0
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -101,55 +81,71 @@ class Pixels:
         # Slots are valid, and only without NumPy's check are they copied without a buffer.
         np.take(self.array, self.slots[indices], axis=0, out=out, mode="clip")
 
-    def expect(self, indices: Sequence[int]) -> None:
+    def will_need(self, indices: Sequence[int]) -> None:
         """Have the system read these images from disk in the background, where it can."""
         if self._map is None or not hasattr(mmap, "MADV_WILLNEED"):
             return
-        layout = Layout(len(self.array), self.array.shape[-1])
+        length = self.array[0].nbytes
         for slot in self.slots[indices].tolist():
-            first = layout.start + slot * layout.image_bytes
+            first = self._start + slot * length
             page = first // mmap.PAGESIZE * mmap.PAGESIZE
             with contextlib.suppress(OSError):  # it is but advice
-                self._map.madvise(mmap.MADV_WILLNEED, page, first + layout.image_bytes - page)
+                self._map.madvise(mmap.MADV_WILLNEED, page, first + length - page)
 
 
 def open_pixels(path: Path, table: LabelTable, side: int) -> Pixels:
-    """Map the pixel file of the images of `table`, all processes sharing one copy in memory.
+    """Map the decoded images of `table` into memory; all processes share one copy of them.
 
     Raises:
-        UserError: the file is missing, incomplete or something else, was made of other images
-            or at another size, or image files have changed since.
+        UserError: a file is missing, incomplete or something else; it was made of other images,
+            of images of other content or at another size; one of a sample of `SAMPLE` image
+            files has changed since.
     """
     again = f"delete {path} and run again (`satl images --pixels-out` makes it)"
-    existing(path, "file of decoded images; `satl images --pixels-out` makes it")
+    made_by = "of decoded images; `satl images --pixels-out` makes it"
+    existing(path, f"file {made_by}")
+    existing(description_of(path), f"description {made_by}")
     try:
-        header = read_header(path)
-        layout = Layout(header["slots"], header["side"])
-        if path.stat().st_size != layout.total:
-            raise ValueError(f"{path.stat().st_size} bytes instead of {layout.total}")
-        facts = read_facts(path, layout.slots)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        files = read_description(description_of(path))
+        array = np.load(path, mmap_mode="r")
+        if array.dtype != np.uint8 or array.ndim != 4 or len(array) != len(files):
+            raise ValueError(f"{array.dtype} of shape {array.shape} for {len(files)} images")
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a file of decoded images ({error}); {again}") from error
-    if layout.side != side:
-        raise UserError(f"{path}: its images have {layout.side} pixels, not {side}; {again}")
-    slots = np.flatnonzero(facts[:, 0] != EMPTY)
-    if header.get("names") != names_digest(table.file_names):
+    if array.shape[-1] != side:
+        raise UserError(f"{path}: its images have {array.shape[-1]} pixels, not {side}; {again}")
+    decoded = [file for file in files if file is not None]
+    if tuple(file.name for file in decoded) != table.file_names:
         raise UserError(
-            f"{path}: its {len(slots)} images are not the {len(table.file_names)} of this table "
+            f"{path}: its {len(decoded)} images are not the {len(table.file_names)} of this table "
             f"({table.folder}); {again}"
         )
-    _check_unchanged(path, table, facts[slots], again)
-    with open(path, "rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    array = np.frombuffer(mapped, np.uint8, offset=layout.start)
-    return Pixels(array.reshape(-1, 3, side, side), slots, mapped)
+    changed = _other_content(table, decoded) or _changed_since(table, decoded)
+    if changed:
+        raise UserError(f"{path}: {changed[0]} has changed since this was decoded; {again}")
+    return Pixels(array, np.array([slot for slot, file in enumerate(files) if file is not None]))
 
 
-def _check_unchanged(path: Path, table: LabelTable, facts: np.ndarray, again: str) -> None:
-    now = np.array([file_facts(file) for file in table.paths()], np.int64).reshape(-1, 2)
-    changed = np.flatnonzero((now != facts).any(1))
-    if changed.size:
-        raise UserError(
-            f"{path}: {changed.size} of its {len(facts)} images have changed since it was made, "
-            f"first {table.paths()[changed[0]]}; {again}"
-        )
+def _other_content(table: LabelTable, decoded: Sequence[ImageFile]) -> list[Path]:
+    """Images that `satl images` found with other content when it wrote `table`."""
+    if table.file_digests is None:
+        return []
+    pairs = zip(table.paths(), table.file_digests, decoded, strict=True)
+    return [path for path, digest, file in pairs if digest.tobytes().hex() != file.sha256]
+
+
+def _changed_since(table: LabelTable, decoded: Sequence[ImageFile]) -> list[Path]:
+    """Images, of a sample spread over the table, whose files have other content now.
+
+    A sample, because a stat of each file costs minutes where they lie on a network.
+    """
+    paths, count = table.paths(), len(decoded)
+    rows = np.linspace(0, count - 1, min(count, SAMPLE)).astype(int)
+    touched = [
+        row for row in rows.tolist()
+        if size_and_mtime(paths[row]) != (decoded[row].size, decoded[row].mtime_ns)
+    ]  # fmt: skip
+    return [
+        paths[row] for row in touched
+        if hashlib.sha256(read_file(paths[row])).hexdigest() != decoded[row].sha256
+    ]  # fmt: skip

@@ -1,11 +1,12 @@
 """Decode every image of a table once: which are unreadable, and the pixel file if one is wanted."""
 
+import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from satl.core.errors import UserError
-from satl.data.images.pixel_writer import PixelWriter, pixel_writer, write_image
-from satl.data.images.pixels import Layout, file_facts
-from satl.data.images.reading import Undecodable, decode
+from satl.data.images.pixel_writer import PixelWriter, Slots, pixel_writer
+from satl.data.images.pixels import ImageFile, size_and_mtime
+from satl.data.images.reading import Undecodable, decode_bytes, read_file
 from satl.data.table import LabelTable
 
 CHUNK = 16  # images a process decodes before it reports
@@ -28,20 +29,18 @@ IMAGES_PER_PROCESS = 1000
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Images for one process: rows of the table, their files, and where their pixels go."""
+    """Images for one process: rows of the table, their names, and where their pixels go."""
 
-    rows: list[int]
-    paths: list[Path]
-    part: Path | None
-    layout: Layout | None
+    folder: Path
+    names: dict[int, str]
+    slots: Slots | None
 
 
 @dataclass
 class _Done:
-    """What became of a chunk: rows decoded, with their files' facts, and what failed, and why."""
+    """What became of a chunk, by row: files that were decoded, and why others could not be."""
 
-    rows: list[int] = field(default_factory=list)
-    facts: list[tuple[int, int]] = field(default_factory=list)
+    decoded: dict[int, ImageFile] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
 
@@ -55,7 +54,8 @@ def prepare_images(
 ) -> LabelTable:
     """Decode all images of `table`; returns it, without the unreadable ones if those are dropped.
 
-    The result's `info` says how many (`unreadable_dropped`) and which (`unreadable_names`).
+    The result has the digests of the images' files; its `info` says how many were dropped
+    (`unreadable_dropped`) and which (`unreadable_names`).
 
     Args:
         table: its images.
@@ -69,53 +69,57 @@ def prepare_images(
             left; a file cannot be opened; the pixel file cannot be written.
     """
     if pixels is None:
-        rows = range(len(table.file_names))
-        failed = _decode_all(_chunks(table, rows, None), workers, None)
-        return _readable(table, failed, unreadable)
+        done = _decode_all(_chunks(table, range(len(table.file_names)), None), workers, None)
+        return _readable(table, done.decoded, done.failed, unreadable)
     if side is None:
         raise ValueError("pixels need a side")
     with pixel_writer(pixels, table, side) as writer:
-        failed = _decode_all(_chunks(table, writer.start(), writer), workers, writer)
+        slots = writer.start()
+        done = _decode_all(_chunks(table, writer.missing(), slots), workers, writer)
         writer.save()
-        kept = _readable(table, failed, unreadable)
-        writer.complete(kept)
+        decoded = {row: file for row, file in enumerate(writer.files) if file}
+        kept = _readable(table, decoded, done.failed, unreadable)
+        writer.complete()
     return kept
 
 
-def _chunks(table: LabelTable, rows: Sequence[int], writer: PixelWriter | None) -> list[_Chunk]:
-    paths = table.paths()
-    part, layout = (writer.part, writer.layout) if writer else (None, None)
-    blocks = [[int(row) for row in rows[i : i + CHUNK]] for i in range(0, len(rows), CHUNK)]
-    return [_Chunk(block, [paths[row] for row in block], part, layout) for block in blocks]
+def _chunks(table: LabelTable, rows: Sequence[int], slots: Slots | None) -> list[_Chunk]:
+    blocks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    return [
+        _Chunk(Path(table.folder), {row: table.file_names[row] for row in block}, slots)
+        for block in blocks
+    ]
 
 
-def _decode_all(chunks: list[_Chunk], workers: int, writer: PixelWriter | None) -> dict[int, str]:
-    failed: dict[int, str] = {}
-    total = sum(len(chunk.rows) for chunk in chunks)
+def _decode_all(chunks: list[_Chunk], workers: int, writer: PixelWriter | None) -> _Done:
+    whole = _Done()
+    total = sum(len(chunk.names) for chunk in chunks)
     workers = min(workers, -(-total // IMAGES_PER_PROCESS))
     run = _parallel if workers > 1 else _serial
     with tqdm(total=total, desc="decode", unit="image", mininterval=1) as bar:
         for done in run(_decode_chunk, chunks, workers):
-            failed |= done.failed
+            whole.decoded |= done.decoded
+            whole.failed |= done.failed
             if writer:
-                writer.add(done.rows, done.facts)
-            bar.update(len(done.rows) + len(done.failed))
-    return failed
+                writer.add(done.decoded.items())
+            bar.update(len(done.decoded) + len(done.failed))
+    return whole
 
 
 def _decode_chunk(chunk: _Chunk) -> _Done:
     done = _Done()
-    for row, path in zip(chunk.rows, chunk.paths, strict=True):
-        facts = file_facts(path)  # before reading: a file changed meanwhile is then noticed later
+    for row, name in chunk.names.items():
+        path = chunk.folder / name
+        facts = size_and_mtime(path)  # before reading: a file changed meanwhile is noticed later
+        data = read_file(path)
         try:
-            image = decode(path, chunk.layout.side if chunk.layout else None)
+            image = decode_bytes(data, path, chunk.slots.side if chunk.slots else None)
         except Undecodable as error:
             done.failed[row] = str(error.__cause__)
             continue
-        if chunk.part and chunk.layout:
-            write_image(chunk.part, chunk.layout, row, image)
-        done.rows.append(row)
-        done.facts.append(facts)
+        if chunk.slots:
+            chunk.slots.write(row, image)
+        done.decoded[row] = ImageFile(name, *facts, hashlib.sha256(data).hexdigest())
     return done
 
 
@@ -157,7 +161,10 @@ def _exit_with_parent() -> None:
 
 
 def _readable(
-    table: LabelTable, failed: dict[int, str], unreadable: Literal["stop", "drop"]
+    table: LabelTable,
+    decoded: Mapping[int, ImageFile],
+    failed: Mapping[int, str],
+    unreadable: Literal["stop", "drop"],
 ) -> LabelTable:
     count, rows = len(table.file_names), sorted(failed)
     if rows and unreadable == "stop":
@@ -170,11 +177,10 @@ def _readable(
     if len(rows) == count:
         raise UserError(f"{table.folder}: none of {count} images can be decoded")
     keep = np.setdiff1d(np.arange(count), rows)
+    digests = b"".join(bytes.fromhex(decoded[row].sha256) for row in keep.tolist())
     return replace(
-        table,
-        file_names=tuple(table.file_names[row] for row in keep),
-        image_ids=table.image_ids[keep],
-        labels=table.labels[keep],
+        table.select(keep),
+        file_digests=np.frombuffer(digests, np.uint8).reshape(-1, 32),
         info={
             **table.info,
             "unreadable": unreadable,

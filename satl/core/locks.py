@@ -1,0 +1,40 @@
+"""A lock that cannot be left behind: the kernel holds it, and only for a living process."""
+
+import errno
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import IO
+
+from satl.core.errors import UserError
+
+_HELD: list[IO[str]] = []
+
+
+def hold_until_exit(path: Path, what: str) -> None:
+    """Lock the file `path` until this process ends, in whatever way.
+
+    Where the file system has no locks, nothing is locked.
+
+    Raises:
+        UserError: another process holds it, which is named, or the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (it stays open)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise UserError(
+                f"{what}: another process is at work there ({file.read().strip()}). Wait until it "
+                "has ended, or stop it; what it has finished will be used"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    _HELD.append(file)
