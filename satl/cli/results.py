@@ -6,18 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from satl.cli.options import add_command, config_option, path_option, results_option
+from satl.core.errors import UserError
 
 
 def _evaluate(commands: Any) -> None:
-    text = "compare a run with the true labels"
+    text = "compare runs with the ground truth"
     parser = add_command(commands, "evaluate", _run_evaluate, text)
-    parser.add_argument("run", type=Path, help="run folder, from `satl train`")
-    path_option(parser, "--observed", "the partially labelled table it was trained on")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="run folders, from `satl train`"
+    )
+    parser.add_argument(
+        "--observed", type=Path, nargs="+", required=True, metavar="PATH",
+        help="the partially labelled tables they were trained on, one per run",
+    )  # fmt: skip
     path_option(parser, "--train", "fully labelled training table")
     path_option(parser, "--test", "fully labelled test table")
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="the complete run folder (default: RUN itself)"
-    )
+        "--out", type=Path, nargs="+", metavar="PATH",
+        help="the complete run folders, one per run (default: the run folders themselves)",
+    )  # fmt: skip
     parser.add_argument(
         "--resamples", type=int, default=1000, help="of the test images (default: 1000)"
     )
@@ -27,9 +34,13 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     from satl.data.table import LabelTable
     from satl.evaluation.evaluate import evaluate
 
-    observed, train, test = map(LabelTable.load, (args.observed, args.train, args.test))
-    out = args.out or args.run
-    evaluate(args.run, observed, train, test, out, resamples=args.resamples)
+    folders = args.out or args.runs
+    for name, paths in (("--observed", args.observed), ("--out", folders)):
+        if len(paths) != len(args.runs):
+            raise UserError(f"{name} names {len(paths)} paths for {len(args.runs)} runs")
+    train, test = LabelTable.load(args.train), LabelTable.load(args.test)
+    for run, observed, out in zip(args.runs, args.observed, folders, strict=True):
+        evaluate(run, LabelTable.load(observed), train, test, out, resamples=args.resamples)
 
 
 def _report(commands: Any) -> None:

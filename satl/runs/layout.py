@@ -54,6 +54,13 @@ class TrainingJob:
         """Where this job writes one of its runs."""
         return self.folder(experiment) / run.method / f"known-{ratio_name(run.known_ratio)}"
 
+    def log(self, experiment: Path, step: str) -> Path:
+        """Where `step` (train, evaluate) of this job writes what it says."""
+        first = self.runs[0]
+        return Path(
+            experiment, "logs", step, first.dataset, f"seed-{first.seed}", f"{self.name}.log"
+        )
+
 
 def training_jobs(experiment: Experiment) -> list[TrainingJob]:
     """All runs, up to `runs_per_job` per job: ratios of one method, or several whole methods."""

@@ -1,30 +1,39 @@
-# The only rule that reads the true labels.
+# The only step that reads the true labels. A rule per training job, not per run: starting Python
+# takes longer than evaluating a run, and a wildcard cannot stand for the folders of several runs.
 
 
-def job_of(wildcards):
-    folder = RUN.format(**wildcards)
-    return next(
-        job for job in JOBS.values() if any(folder == str(r.folder(RESULTS)) for r in job.runs)
-    )
+def evaluation_name(job):
+    """evaluate_glyphs_seed_0_satl_known_0_10_8, for the first of nine runs."""
+    first = job.runs[0]
+    return re.sub(r"\W+", "_", f"evaluate {first.dataset} seed {first.seed} {job.name}")
 
 
-rule evaluate:
-    input:
-        trained=lambda wildcards: str(job_of(wildcards).folder(RESULTS)),
-        observed=rules.split.output,
-        train=f"{DATA}/train.npz",
-        test=f"{DATA}/test.npz",
-    output:
-        expand(f"{RUN}/{{file}}", file=(*TRAIN_FILES, *EVALUATION_FILES), allow_missing=True),
-    log:
-        f"{RESULTS}/logs/evaluate/{{dataset}}/{{method}}-known-{{ratio}}-seed-{{seed}}.log",
-    conda:
-        ENVIRONMENT
-    params:
-        folder=RUN,
-        resamples=EXPERIMENT.report.resamples,
-        code=code_digest("satl.evaluation.evaluate"),
-    shell:
-        "{SATL} evaluate {input.trained}/{wildcards.method}/known-{wildcards.ratio}"
-        " --observed {input.observed} --train {input.train} --test {input.test}"
-        " --resamples {params.resamples} --out {params.folder} > {log} 2>&1"
+for job in JOBS.values():
+
+    rule:
+        name:
+            evaluation_name(job)
+        input:
+            trained=str(job.folder(RESULTS)),
+            observed=[split_of(run) for run in job.runs],
+            train=f"{DATA}/train.npz".format(dataset=job.runs[0].dataset),
+            test=f"{DATA}/test.npz".format(dataset=job.runs[0].dataset),
+        output:
+            expand(
+                "{run}/{file}",
+                run=[run.folder(RESULTS) for run in job.runs],
+                file=(*TRAIN_FILES, *EVALUATION_FILES),
+            ),
+        log:
+            str(job.log(RESULTS, "evaluate")),
+        conda:
+            ENVIRONMENT
+        params:
+            runs=[str(job.run_folder(RESULTS, run)) for run in job.runs],
+            out=[str(run.folder(RESULTS)) for run in job.runs],
+            resamples=EXPERIMENT.report.resamples,
+            code=code_digest("satl.evaluation.evaluate"),
+        shell:
+            "{SATL} evaluate {params.runs:q} --observed {input.observed:q} --train {input.train:q}"
+            " --test {input.test:q} --resamples {params.resamples} --out {params.out:q}"
+            " > {log} 2>&1"
