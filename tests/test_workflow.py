@@ -187,7 +187,7 @@ def test_an_edit_reruns_what_depends_on_it(tree, file, reruns):
 def test_a_killed_training_job_goes_on_where_it_was(tree):
     write_config(
         tree, "long.yaml", name="long", methods={"satl": {}}, known_ratios=[0.5],
-        training={**TINY["training"], "epochs": 600},
+        training={**TINY["training"], "epochs": 1200},
     )  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "long.yaml"],
@@ -204,8 +204,8 @@ def test_a_killed_training_job_goes_on_where_it_was(tree):
     done = snakemake(tree, "--until", "report", config="long.yaml")
     assert done.returncode == 0, output(done)
     log = next(tree.glob("results/long/logs/train/glyphs/*/*.log")).read_text()
-    assert "epoch 600/600" in log
-    assert "epoch 1/600" not in log
+    assert "epoch 1200/1200" in log
+    assert "epoch 1/1200" not in log
     assert not list(tree.glob("results/long/trained/**/checkpoint"))
 
 

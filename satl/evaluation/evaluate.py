@@ -57,17 +57,18 @@ def evaluate(
         raise UserError(f"{folder}: the run predicted other test images than those given")
     if out != folder:
         link_files(folder, out, TRAIN_FILES)
-    write_json(
-        out / "metrics.json",
-        metrics_by_selection(predictions["logits"], test)
-        | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test)},
-    )
     histogram = score_histogram(training["logits"], observed.labels, train.labels)
     histogram["category"] = histogram["category"].map(dict(enumerate(train.categories)))
     with writing(out / "score_histogram.parquet") as temporary:
         histogram.to_parquet(temporary, index=False)
     resampled = resampled_map(predictions["logits"][-1], test.labels, resamples)
     write_arrays(out / "bootstrap.npz", mAP=100 * resampled)
+    # Last, because a folder that has it counts as evaluated.
+    write_json(
+        out / "metrics.json",
+        metrics_by_selection(predictions["logits"], test)
+        | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test)},
+    )
 
 
 def _check_rows(file: Path, arrays: dict[str, np.ndarray], table: LabelTable) -> None:

@@ -26,7 +26,7 @@ from satl.core.errors import UserError
 from satl.core.files import write_text
 from satl.core.locks import hold_until_exit
 from satl.core.places import method_module
-from satl.runs.layout import EVALUATION_FILES, TRAIN_FILES, run_keys, training_jobs
+from satl.runs.layout import run_keys, training_jobs
 
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 
@@ -43,7 +43,6 @@ EXPERIMENT = checked_experiment()
 RESULTS = f"results/{EXPERIMENT.name}"
 CONFIG = f"{RESULTS}/config.yaml"
 DATA = f"{RESULTS}/data/{{dataset}}"
-RUN = f"{RESULTS}/runs/{{dataset}}/{{method}}/known-{{ratio}}/seed-{{seed}}"
 TABLES = [name for dataset in EXPERIMENT.datasets for name in EXPERIMENT.tables(dataset)]
 RUNS = [str(key.folder(RESULTS)) for key in run_keys(EXPERIMENT)]
 JOBS = {str(job.folder(RESULTS)): job for job in training_jobs(EXPERIMENT)}

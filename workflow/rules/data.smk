@@ -43,6 +43,7 @@ rule prepare:
         directory(f"{DATA}/prepared"),
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
+    priority: 1
     conda:
         ENVIRONMENT
     params:
@@ -63,6 +64,7 @@ rule table:
         f"{DATA}/{{part}}-annotated.npz",
     log:
         f"{RESULTS}/logs/table/{{dataset}}-{{part}}.log",
+    priority: 1
     conda:
         ENVIRONMENT
     params:
@@ -97,7 +99,7 @@ rule images:
         images=f"{DATA}/{{part}}-images.npz",
     log:
         f"{RESULTS}/logs/images/{{dataset}}-{{part}}.log",
-    priority: 1  # what is wrong with an image is said before the backbone is pre-trained
+    priority: 1  # what is wrong with an image is said before anything is computed from images
     conda:
         ENVIRONMENT
     threads: 16

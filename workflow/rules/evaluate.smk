@@ -1,4 +1,4 @@
-# The only step that reads the true labels. A rule per training job, not per run: starting Python
+# The only step that reads the ground truth. A rule per training job, not per run: starting Python
 # takes longer than evaluating a run, and a wildcard cannot stand for the folders of several runs.
 
 
@@ -15,25 +15,23 @@ for job in JOBS.values():
             evaluation_name(job)
         input:
             trained=str(job.folder(RESULTS)),
-            observed=[split_of(run) for run in job.runs],
+            observed=sorted({split_of(run) for run in job.runs}),
             train=f"{DATA}/train.npz".format(dataset=job.runs[0].dataset),
             test=f"{DATA}/test.npz".format(dataset=job.runs[0].dataset),
         output:
-            expand(
-                "{run}/{file}",
-                run=[run.folder(RESULTS) for run in job.runs],
-                file=(*TRAIN_FILES, *EVALUATION_FILES),
-            ),
+            # The last file that it writes to a run folder.
+            [str(run.folder(RESULTS) / "metrics.json") for run in job.runs],
         log:
             str(job.log(RESULTS, "evaluate")),
         conda:
             ENVIRONMENT
         params:
             runs=[str(job.run_folder(RESULTS, run)) for run in job.runs],
+            observed=[split_of(run) for run in job.runs],
             out=[str(run.folder(RESULTS)) for run in job.runs],
             resamples=EXPERIMENT.report.resamples,
             code=code_digest("satl.evaluation.evaluate"),
         shell:
-            "{SATL} evaluate {params.runs:q} --observed {input.observed:q} --train {input.train:q}"
+            "{SATL} evaluate {params.runs:q} --observed {params.observed:q} --train {input.train:q}"
             " --test {input.test:q} --resamples {params.resamples} --out {params.out:q}"
             " > {log} 2>&1"

@@ -3,7 +3,7 @@
 
 rule report:
     input:
-        runs=expand("{run}/{file}", run=RUNS, file=(*TRAIN_FILES, *EVALUATION_FILES)),
+        runs=expand("{run}/metrics.json", run=RUNS),
         published=[d.published for d in EXPERIMENT.datasets.values() if d.published],
     output:
         f"{RESULTS}/summary.csv",

@@ -1,4 +1,5 @@
-# From splits to trained runs, `runs_per_job` of them per job. Training gets no true labels, neither of training nor test images.
+# From splits to trained runs, `runs_per_job` of them per job. Training gets no ground truth,
+# neither of training nor of test images.
 
 
 def backbone_inputs():
