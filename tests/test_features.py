@@ -29,14 +29,11 @@ def cached(shared, weights, observed, tmp_path):
     for part, table in (("train", observed), ("test", shared.test)):
         files[part] = tmp_path / f"{part}-features.npy"
         cache_features(table, part, WHOLE, CACHING, weights, CPU, files[part])
-    return replace(
-        shared, model=WHOLE, training=CACHING,
-        train_features=files["train"], test_features=files["test"],
-    )  # fmt: skip
+    return replace(shared, model=WHOLE, training=CACHING, features=files)
 
 
 def test_the_files_hold_views_of_training_images_and_test_images_once(cached, observed):
-    train_file, test_file = cached.feature_files(observed)
+    train_file, test_file = cached.feature_files(observed).values()
     assert train_file.maps.shape == (VIEWS, 24, 96, 2, 2)
     assert test_file.maps.shape == (1, 12, 96, 2, 2)
     assert not np.array_equal(train_file.maps[0], train_file.maps[1])
@@ -44,7 +41,7 @@ def test_the_files_hold_views_of_training_images_and_test_images_once(cached, ob
 
 def test_an_epoch_shows_one_view_per_image_and_another_epoch_others(cached, observed):
     files = cached.feature_files(observed)
-    features = CachedFeatures(*files, CACHING, 0, CPU)
+    features = CachedFeatures(files, CACHING, 0, CPU)
     order = [[5, 2], [7]]
     views = []
     for epoch in range(8):
@@ -53,13 +50,13 @@ def test_an_epoch_shows_one_view_per_image_and_another_epoch_others(cached, obse
         found = [
             view
             for view in range(VIEWS)
-            if np.array_equal(second[0].numpy(), files[0].maps[view, 7].astype(np.float32))
+            if np.array_equal(second[0].numpy(), files["train"].maps[view, 7].astype(np.float32))
         ]
         assert len(found) == 1
         views += found
     assert set(views) == set(range(VIEWS))
-    test = torch.cat(list(features.test()))
-    assert np.array_equal(test.numpy(), files[1].maps[0].astype(np.float32))
+    test = torch.cat(list(features.predicted()))
+    assert np.array_equal(test.numpy(), files["test"].maps[0].astype(np.float32))
 
 
 def test_cached_and_computed_scores_agree(cached, observed, tmp_path):
@@ -83,10 +80,10 @@ def test_the_same_features_give_the_same_bits(cached, observed, tmp_path):
 
 def test_missing_and_foreign_features_are_named(cached, shared, observed, tmp_path):
     with pytest.raises(UserError, match="give --train-features, from `satl features`"):
-        train(replace(cached, train_features=None), [spec(observed, tmp_path / "a")])
+        train(replace(cached, features={}), [spec(observed, tmp_path / "a")])
     with pytest.raises(UserError, match=r"test-features\.npy: holds features of other images"):
-        FeatureFile.open(cached.test_features, observed.without_labels().digest())
-    description_of(cached.test_features).unlink()
+        FeatureFile.open(cached.features["test"], observed.without_labels().digest())
+    description_of(cached.features["test"]).unlink()
     with pytest.raises(UserError, match=r"test-features\.json: no such description"):
         train(cached, [spec(observed, tmp_path / "b")])
 

@@ -31,7 +31,7 @@ def _run_check(args: argparse.Namespace) -> None:
         raise UserError(f"{args.config} is not valid:\n{error}") from error
     options = {
         variant: {
-            "method": experiment.methods[variant].method,
+            "method": experiment.trained[variant].method,
             "options": checked.model_dump(mode="json"),
         }
         for variant, (_, checked) in methods.items()

@@ -1,4 +1,4 @@
-"""`satl prepare`, `table` and `split`: from images and annotations to partial labels."""
+"""`satl prepare`, `table`, `holdout` and `split`: from images and annotations to partial labels."""
 
 import argparse
 import json
@@ -114,6 +114,25 @@ def _refuse(args: argparse.Namespace, names: tuple[str, ...], beside: str) -> No
             raise UserError(f"{option} does not go with {beside}")
 
 
+def _holdout(commands: Any) -> None:
+    text = "hold out a random share of the training images, whose known labels choose an epoch"
+    parser = add_command(commands, "holdout", _run_holdout, text)
+    parser.add_argument("table", type=Path, help="label table of the training images (.npz)")
+    parser.add_argument("--share", type=float, required=True, help="of the images, in (0, 1)")
+    path_option(parser, "--held-out", "label table to write of the images held out")
+    out_option(parser, "label table to write of the images that stay")
+
+
+def _run_holdout(args: argparse.Namespace) -> None:
+    from satl.data.holdout import hold_out
+    from satl.data.table import LabelTable
+
+    kept, held_out = hold_out(LabelTable.load(args.table), args.share)
+    held_out.save(args.held_out)
+    kept.save(args.out)
+    print(json.dumps({"training": kept.counts(), "held out": held_out.counts()}, indent=2))
+
+
 def _split(commands: Any) -> None:
     parser = add_command(commands, "split", _run_split, "hide a random share of the labels")
     parser.add_argument("table", type=Path, help="label table (.npz)")
@@ -131,4 +150,4 @@ def _run_split(args: argparse.Namespace) -> None:
     print(json.dumps({**observed.counts(), **observed.info}, indent=2))
 
 
-COMMANDS = (_prepare, _table, _split)
+COMMANDS = (_prepare, _table, _holdout, _split)

@@ -12,7 +12,9 @@ def _features(commands: Any) -> None:
     parser = add_command(commands, "features", _run_features, text)
     parser.add_argument("images", type=Path, help="images, from `satl images --images-out`")
     config_option(parser)
-    parser.add_argument("--part", choices=("train", "test"), required=True, help="of the data set")
+    parser.add_argument(
+        "--part", choices=("train", "validation", "test"), required=True, help="of the data set"
+    )
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     path_option(parser, "--pixels", "decoded images (image_cache: disk)", required=False)
     device_option(parser)

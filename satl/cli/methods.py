@@ -51,7 +51,7 @@ def checked_methods(experiment: Experiment) -> dict[str, Checked]:
         UserError: bad options; it names all that are bad, of all variants.
     """
     checked, problems = {}, []
-    for variant, entry in experiment.methods.items():
+    for variant, entry in experiment.trained.items():
         try:
             checked[variant] = checked_method(variant, entry)
         except UserError as error:

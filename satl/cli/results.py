@@ -19,6 +19,10 @@ def _evaluate(commands: Any) -> None:
         "--observed", type=Path, nargs="+", required=True, metavar="PATH",
         help="the partially labelled tables they were trained on, one per run",
     )  # fmt: skip
+    parser.add_argument(
+        "--validation", type=Path, nargs="+", metavar="PATH",
+        help="the partially labelled tables of the images held out of training, one per run",
+    )  # fmt: skip
     path_option(parser, "--train", "fully labelled training table")
     path_option(parser, "--test", "fully labelled test table")
     parser.add_argument(
@@ -35,12 +39,17 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     from satl.evaluation.evaluate import evaluate
 
     folders = args.out or args.runs
-    for name, paths in (("--observed", args.observed), ("--out", folders)):
+    for name, paths in (
+        ("--observed", args.observed), ("--validation", args.validation or args.runs),
+        ("--out", folders),
+    ):  # fmt: skip
         if len(paths) != len(args.runs):
             raise UserError(f"{name} names {len(paths)} paths for {len(args.runs)} runs")
     train, test = LabelTable.load(args.train), LabelTable.load(args.test)
-    for run, observed, out in zip(args.runs, args.observed, folders, strict=True):
-        evaluate(run, LabelTable.load(observed), train, test, out, resamples=args.resamples)
+    held_out = args.validation or [None] * len(args.runs)
+    for run, observed, out, path in zip(args.runs, args.observed, folders, held_out, strict=True):
+        validation = path and LabelTable.load(path)
+        evaluate(run, LabelTable.load(observed), train, test, out, args.resamples, validation)
 
 
 def _report(commands: Any) -> None:

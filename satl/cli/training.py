@@ -18,6 +18,8 @@ from satl.core.errors import UserError
 if TYPE_CHECKING:
     from satl.config import Experiment
 
+PARTS = ("train", "validation", "test")
+
 
 def _backbone(commands) -> None:
     text = "fetch or pre-train the weights that training starts from"
@@ -78,10 +80,12 @@ def _train(commands) -> None:
     )
     parser.add_argument("--seed", type=seed, default=0, help="of the training (default: 0)")
     path_option(parser, "--test-images", "test images, from `satl images --images-out`")
-    for part in ("train", "test"):
+    text = "images held out of training, likewise (validation)"
+    path_option(parser, "--validation-images", text, required=False)
+    for part in PARTS:
         text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
         path_option(parser, f"--{part}-pixels", text, required=False)
-    for part in ("train", "test"):
+    for part in PARTS:
         text = f"feature maps of {part} images, from `satl features` (training.cached_views)"
         path_option(parser, f"--{part}-features", text, required=False)
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
@@ -110,15 +114,17 @@ def _run_train(args: argparse.Namespace) -> None:
         )
     runs = []
     for name, observed, folder in args.runs:
-        entry = choose(experiment.methods, name, "method")
+        entry = choose(experiment.trained, name, "method")
         table = LabelTable.load(Path(observed))
         runs.append(
             RunSpec(
                 experiment.name, args.dataset, name, entry.method,
                 *checked_method(name, entry), table, Path(folder), args.seed,
+                entry.learning_rate,
             )
         )  # fmt: skip
     test = LabelTable.load(args.test_images).without_labels()
+    validation = args.validation_images and LabelTable.load(args.validation_images)
     with leased_device(args.device or experiment.device, experiment.runs_per_device) as device:
         shared = TrainingContext(
             model=experiment.model,
@@ -128,10 +134,9 @@ def _run_train(args: argparse.Namespace) -> None:
             words=args.embeddings,
             store=args.store,
             device=choose_device(device),
-            train_pixels=args.train_pixels,
-            test_pixels=args.test_pixels,
-            train_features=args.train_features,
-            test_features=args.test_features,
+            validation=validation.without_labels() if validation else None,
+            pixels={part: getattr(args, f"{part}_pixels") for part in PARTS},
+            features={part: getattr(args, f"{part}_features") for part in PARTS},
         )
         train(shared, runs)
 

@@ -7,6 +7,8 @@ from satl.config.experiment import (
     parse,
     ratio_name,
     read_options,
+    tuned_table,
+    with_learning_rate,
 )
 from satl.config.report import Report
 from satl.config.sources import SourceOverride
@@ -15,5 +17,6 @@ from satl.core.strict import Strict
 
 __all__ = [
     "Experiment", "MethodEntry", "Model", "Pretraining", "Report", "SourceOverride", "Strict",
-    "Training", "load", "parse", "ratio_name", "read_options",
+    "Training", "load", "parse", "ratio_name", "read_options", "tuned_table",
+    "with_learning_rate",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """The experiment file as a whole: data sets, methods, known ratios, seeds, protocol."""
 
 import contextlib
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from satl.config.explain import explain, suggestion
 from satl.config.report import Report
 from satl.config.sources import SourceOverride
 from satl.config.training import Model, Pretraining, Training
+from satl.config.tuning import Tuning
 from satl.core.errors import UserError
 from satl.core.files import read_yaml
 from satl.core.places import METHODS
@@ -27,11 +28,27 @@ else:
     Dataset = Annotated[reduce(or_, FORMATS.values()), Field(discriminator="format")]
 
 
+TRIAL = "-trial-"
+
+
 class MethodEntry(Strict):
-    """One line of `methods`: the method it is and the options that differ from its defaults."""
+    """One line of `methods`: the method it is and the options that differ from its defaults.
+
+    Attributes:
+        method: its name as a method.
+        options: of the method.
+        learning_rate: of its own, in place of `training.learning_rate`.
+    """
 
     method: str
-    options: dict[str, Any]
+    options: dict[str, Any] = Field(default_factory=dict)
+    learning_rate: float | None = Field(None, gt=0)
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The line as the file would say it."""
+        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        return {"method": self.method, **rate, **self.options}
 
 
 class Experiment(Strict):
@@ -52,9 +69,20 @@ class Experiment(Strict):
     mask_seed: int = Field(
         0, ge=0, lt=2**32, description="of the masks that hide labels; 0 as published"
     )
+    validation: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of the training images that is held out of training; their known "
+        "labels alone then choose an epoch (best_on_validation), as somebody could who has no "
+        "others; 0: none, as published",
+    )
     model: Model = Model()
     training: Training = Training()
     pretraining: Pretraining = Pretraining()
+    tune: Tuning | None = Field(
+        None, description="search the options of all methods, by known labels held out"
+    )
     report: Report = Report()
     runs_per_job: int = Field(
         1,
@@ -140,6 +168,23 @@ class Experiment(Strict):
         return self
 
     @model_validator(mode="after")
+    def _check_tuning(self) -> "Experiment":
+        if self.tune is None:
+            return self
+        if not self.validation:
+            raise ValueError(
+                "tune: needs images held out, whose known labels choose; set validation: 0.1"
+            )
+        for name in self.tune.options:
+            if name not in self.methods:
+                near = suggestion(name, self.methods)
+                raise ValueError(f"tune.options: {name!r} is not in `methods`{near}")
+        for name in self.methods:
+            if name in self.trials:
+                raise ValueError(f"methods.{name}: a trial of `tune` has this name")
+        return self
+
+    @model_validator(mode="after")
     def _check_sizes(self) -> "Experiment":
         if self.training.image_size > self.training.resize:
             raise ValueError(
@@ -148,28 +193,81 @@ class Experiment(Strict):
             )
         return self
 
+    @cached_property
+    def trials(self) -> dict[str, MethodEntry]:
+        """The trials of `tune`: satl-trial-001, ….; none without it."""
+        if self.tune is None:
+            return {}
+        return {
+            trial_name(method, trial): self._trial(entry, *self.tune.draw(method, trial))
+            for method, entry in self.methods.items()
+            for trial in range(1, self.tune.trials + 1)
+        }
+
+    @staticmethod
+    def _trial(entry: MethodEntry, rate: float | None, options: dict[str, Any]) -> MethodEntry:
+        return MethodEntry(
+            method=entry.method,
+            options={**entry.options, **options},
+            learning_rate=entry.learning_rate if rate is None else rate,
+        )
+
+    @property
+    def trained(self) -> dict[str, MethodEntry]:
+        """All that has runs: `methods` as given, then their trials."""
+        return {**self.methods, **self.trials}
+
+    def tuned_method(self, name: str) -> str:
+        """The one of `methods` that `name`, one of `trained`, is or is a trial of."""
+        return name if name in self.methods else name.rpartition(TRIAL)[0]
+
+    def training_of(self, name: str) -> Training:
+        """The protocol of one of `trained`, with the learning rate that may be its own."""
+        rate = self.trained[name].learning_rate
+        return self.training if rate is None else with_learning_rate(self.training, rate)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of a data set: training, held-out (where there is one) and test images."""
+        return ("train", "validation", "test") if self.validation else ("train", "test")
+
     def tables(self, dataset: str) -> dict[str, list[str]]:
         """The tables of `dataset`: which of `methods` each shows, by the name of its files.
 
-        The first is the main table; where it would be empty, it shows all.
+        The first is the main table; where it would be empty, it shows all. The last, of
+        tuned methods, is there where the config says `tune`.
         """
         moved = {name for names in self.ablations.values() for name in names}
         # A method under its own name stays, as what its variants are compared with.
         main = [n for n, entry in self.methods.items() if n not in moved or n == entry.method]
         tables = {f"{dataset}-{title}": names for title, names in self.ablations.items()}
-        return {dataset: main or list(self.methods), **tables}
+        tuned = {tuned_table(dataset): list(self.methods)} if self.tune else {}
+        return {dataset: main or list(self.methods), **tables, **tuned}
 
     def source(self) -> dict[str, Any]:
         """The experiment as its file would say it, with all defaults; `parse` reads it back."""
         plain = self.model_dump(mode="json")
-        plain["methods"] = {
-            name: {"method": entry.method, **entry.options} for name, entry in self.methods.items()
-        }
+        plain["methods"] = {name: entry.source for name, entry in self.methods.items()}
         return plain
 
 
+def tuned_table(dataset: str) -> str:
+    """The name of the table that shows tuned methods."""
+    return f"{dataset}-tuned"
+
+
+def trial_name(method: str, trial: int) -> str:
+    """What the `trial`-th of a method's trials is called, from 1."""
+    return f"{method}{TRIAL}{trial:03d}"
+
+
+def with_learning_rate(training: Training, rate: float) -> Training:
+    """The same protocol at another learning rate."""
+    return training.model_copy(update={"learning_rate": rate})
+
+
 def method_entry(name: str, options: Any) -> dict[str, Any]:
-    """Split `options` of the YAML into method and options; the method defaults to `name`."""
+    """Split `options` of the YAML into the fields of MethodEntry; the method defaults to `name`."""
     options = {} if options is None else options
     if not isinstance(options, dict):
         raise ValueError(f"{name}: must be a mapping of options, found {options!r}")
@@ -181,7 +279,10 @@ def method_entry(name: str, options: Any) -> dict[str, Any]:
         )
     return {
         "method": method,
-        "options": {k: _number(v) for k, v in options.items() if k != "method"},
+        "learning_rate": _number(options.get("learning_rate")),
+        "options": {
+            k: _number(v) for k, v in options.items() if k not in ("method", "learning_rate")
+        },
     }
 
 

@@ -1,5 +1,6 @@
 """From a run folder and the ground truth to metrics: the only step that reads the latter."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from satl.core.files import link_files, write_arrays, write_json, writing
 from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
 from satl.evaluation.bootstrap import resampled_map
+from satl.evaluation.held_out import validation_scores
 from satl.runs.folder import TRAIN_FILES, RunFolder
 
 HISTOGRAM_BINS = 80
@@ -24,6 +26,7 @@ def evaluate(
     test: LabelTable,
     out: Path,
     resamples: int = 1000,
+    validation: LabelTable | None = None,
 ) -> None:
     """Write the EVALUATION_FILES (satl.runs.folder) beside the files of a trained run.
 
@@ -35,6 +38,8 @@ def evaluate(
         out: the complete run folder; where it is not `folder` itself, the run's files are
             linked there.
         resamples: of the test images, for the uncertainty of the mAP.
+        validation: the images held out of training with what is known of their labels, where the
+            run has predicted such images.
 
     Raises:
         UserError: the tables are not those of the run, or its scores are not finite.
@@ -55,6 +60,7 @@ def evaluate(
         raise UserError(f"{folder}: the run was trained on other partial labels than those given")
     if trained_on["test_images_sha256"] != test.without_labels().digest():
         raise UserError(f"{folder}: the run predicted other test images than those given")
+    scores = validation_scores(folder, predictions, validation)
     if out != folder:
         link_files(folder, out, TRAIN_FILES)
     histogram = score_histogram(training["logits"], observed.labels, train.labels)
@@ -66,8 +72,8 @@ def evaluate(
     # Last, because a folder that has it counts as evaluated.
     write_json(
         out / "metrics.json",
-        metrics_by_selection(predictions["logits"], test)
-        | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test)},
+        metrics_by_selection(predictions["logits"], test, scores)
+        | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test, scores)},
     )
 
 
@@ -87,25 +93,34 @@ def _check_finite(folder: Path, logits: np.ndarray) -> None:
         )
 
 
-def metrics_by_selection(logits: np.ndarray, test: LabelTable) -> dict[str, Any]:
-    """Both selections of an epoch, and AP by category of the last one, in per cent.
+def metrics_by_selection(
+    logits: np.ndarray, test: LabelTable, validation: Sequence[float] | None = None
+) -> dict[str, Any]:
+    """Each selection of an epoch, and AP by category of the last one, in per cent.
 
     Args:
         logits: (E, N, C) of every epoch.
         test: the ground truth.
+        validation: mAP of every epoch on known labels held out; None: there are none.
     """
-    scores = [metrics.mean_ap(epoch, test.labels) for epoch in logits]
-    # The first of equal epochs; NaN everywhere (no category has positives) selects the last.
-    best = len(scores) - 1 if np.isnan(scores).all() else int(np.nanargmax(scores))
+    chosen = {"last": len(logits) - 1}
+    if validation is not None:
+        chosen["best_on_validation"] = _first_best(validation)
+    chosen["best_on_test"] = _first_best([metrics.mean_ap(e, test.labels) for e in logits])
     ap = metrics.average_precision(logits[-1], test.labels)
     return {
         "selections": {
-            "last": {"epoch": len(logits), **_all_metrics(logits[-1], test.labels)},
-            "best_on_test": {"epoch": best + 1, **_all_metrics(logits[best], test.labels)},
+            name: {"epoch": epoch + 1, **_all_metrics(logits[epoch], test.labels)}
+            for name, epoch in chosen.items()
         },
         "per_category_AP": dict(zip(test.categories, map(_per_cent, ap), strict=True)),
         "categories_without_positives": test.counts()["categories_without_positives"],
     }
+
+
+def _first_best(scores: Sequence[float]) -> int:
+    """The first of the highest; the last where all are NaN: no category has positives."""
+    return len(scores) - 1 if np.isnan(scores).all() else int(np.nanargmax(scores))
 
 
 def _all_metrics(logits: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
@@ -118,14 +133,19 @@ def epoch_metrics(
     observed: LabelTable,
     train: LabelTable,
     test: LabelTable,
+    validation: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Per epoch: test mAP, and precision, recall and coverage of the pseudo-labels (per cent)."""
+    """Per epoch: mAP, and precision, recall and coverage of the pseudo-labels (per cent).
+
+    The mAP on test images, and, where images are held out, on their known labels.
+    """
     lines = []
     for index, (scores, pseudo) in enumerate(zip(logits, training["pseudo_labels"], strict=True)):
         quality = metrics.pseudo_label_quality(pseudo, observed.labels, train.labels)
         if not pseudo.any():
             quality = dict.fromkeys(quality, np.nan)
-        values = {"test_mAP": metrics.mean_ap(scores, test.labels), **quality}
+        held_out = {} if validation is None else {"validation_mAP": validation[index]}
+        values = {"test_mAP": metrics.mean_ap(scores, test.labels), **held_out, **quality}
         lines.append({"epoch": index + 1, **{k: _per_cent(v) for k, v in values.items()}})
     return lines
 

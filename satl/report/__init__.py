@@ -11,6 +11,7 @@ from satl.report.figures import write_figures
 from satl.report.render import RENDERERS
 from satl.report.summary import summary_of, write_summary
 from satl.report.tables import result_tables
+from satl.report.tuned import chosen_options
 
 
 def write_report(experiment: Experiment, results: Path) -> None:
@@ -38,6 +39,10 @@ def write_report(experiment: Experiment, results: Path) -> None:
             path = base / "tables" / f"{table.name}-differences.csv"
             write_text(path, render_differences.csv(dataset, table.comparisons))
             made.add(path)
+    if experiment.tune:
+        path = base / "tables" / "tuned-options.csv"
+        write_text(path, chosen_options(experiment, runs).to_csv(index=False))
+        made.add(path)
     made.update(write_figures(experiment, runs, base / "figures"))
     for folder in (base / "tables", base / "figures"):
         for path in folder.iterdir():

@@ -51,7 +51,7 @@ def first_places(
 def claim_notes(scores: Scores, claims: bool) -> list[str]:
     """The sentences below a table on what its bold type says."""
     if claims:
-        return [CLAIM_NOTE, f"Best on test is not tested: {PLACE_NOTE}"]
+        return [CLAIM_NOTE, f"Other epochs are not tested: {PLACE_NOTE}"]
     why = ONE_SEED_NOTE if len(scores.seeds) < 2 else NO_RESAMPLES_NOTE
     return [PLACE_NOTE[0].upper() + PLACE_NOTE[1:], why]
 

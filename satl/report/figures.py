@@ -18,6 +18,7 @@ from satl.report.plot_thresholds import threshold_figure
 from satl.report.plotted import Plot, SkippedFigure
 from satl.report.style import LineStyles, house_style, line_styles, lowest_middle_highest, save
 from satl.report.summary import summary_of
+from satl.report.tuned import runs_of_table
 from satl.runs.fingerprint import name_of
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,11 @@ def _plots(
         yield SkippedFigure(f"{dataset}-*", dataset, "no run is evaluated")
         return
     for name, methods in experiment.tables(dataset).items():
-        shown = [run for run in runs if run.key.method in methods]
+        shown = runs_of_table(experiment, dataset, name, runs)
         yield from _map_plot(f"{name}-map-by-known-ratio", dataset, shown, styles)
         if shown and len(methods) > 1:
             yield from comparison_plots(experiment, name, dataset, shown, styles)
+    runs = [run for run in runs if run.key.method in experiment.methods]  # trials aside
     for method in dict.fromkeys(run.key.method for run in runs):
         yield from _threshold_plots(dataset, [run for run in runs if run.key.method == method])
     yield from _pseudo_label_plot(dataset, runs, styles)

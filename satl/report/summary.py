@@ -32,6 +32,7 @@ def summary_of(runs: list[Run]) -> pd.DataFrame:
         asdict(run.key) | {"selection": selection} | run.metrics["selections"][selection]
         for run in runs
         for selection in SELECTIONS
+        if selection in run.metrics["selections"]
     ]
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     return table.astype(dict.fromkeys(METRIC_COLUMNS, float))

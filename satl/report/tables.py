@@ -5,19 +5,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from satl.config import Experiment, ratio_name
+from satl.config import Experiment, ratio_name, tuned_table
 from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.report.claims import NO_VALUE, claim_notes, difference_notes, first_places
 from satl.report.evaluated import Run, commits
+from satl.report.notes import selection_notes, tuning_notes, what_is_missing, what_is_shown
 from satl.report.statistics import Comparisons, compared, reference_of, scores_of
 from satl.report.summary import summary_of
+from satl.report.tuned import ORACLE, TUNED, by_held_out, by_test, runs_of_table, tuned_runs
 from satl.runs.folder import SELECTIONS
 
-SELECTION_TITLES = {"last": "last epoch", "best_on_test": "best on test"}
-UNANNOTATED = {
-    "keep": "Images without annotations are kept, as negative for every category.",
-    "drop": "Images without annotations are left out.",
+SELECTION_TITLES = {
+    "last": "last epoch",
+    "best_on_validation": "best on held-out known labels",
+    "best_on_test": "best on test",
+}
+TUNED_TITLES = {
+    TUNED: "last epoch, tuned on held-out known labels",
+    "given": "last epoch, options as given",
+    ORACLE: "last epoch, tuned on test: a look at the ground truth",
 }
 AVERAGE = "average"
 
@@ -98,16 +105,23 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
     columns = (*ratios, AVERAGE) if len(ratios) > 1 else ratios
     tables = []
     for name, methods in experiment.tables(dataset).items():
-        shown = [run for run in runs if run.key.method in methods]
+        shown = runs_of_table(experiment, dataset, name, runs)
         summary = summary_of(shown)
         scores, groups = scores_of(shown), column_ratios(experiment)
-        last, best = (_block(experiment, methods, summary, name) for name in SELECTIONS)
-        first = first_places(scores, _means(last), groups)
-        blocks = [last if first is None else _with_first_places(last, first), best]
+        is_tuned = name == tuned_table(dataset)
+        blocks = (_tuned_blocks if is_tuned else _blocks)(experiment, methods, runs)
+        first = first_places(scores, _means(blocks[0]), groups)
+        if first is not None:
+            blocks[0] = _with_first_places(blocks[0], first)
         reference = reference_of(experiment.report.reference, methods)
         comparisons = compared(scores, methods, reference, experiment.known_ratios)
-        notes = _notes(experiment, dataset, methods, shown, summary)
-        notes[1:1] = claim_notes(scores, first is not None)
+        notes = [
+            what_is_shown(experiment),
+            *claim_notes(scores, first is not None),
+            *(tuning_notes(experiment) if is_tuned else selection_notes(experiment)),
+            *what_is_missing(experiment, dataset, methods, shown, summary),
+            f"Config {experiment.name}; commit {commits(shown)}.",
+        ]
         if comparisons.are_claims:
             notes += difference_notes(comparisons, len(groups) > 1)
         published = experiment.datasets[dataset].published
@@ -117,6 +131,12 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
             notes += _published_notes(block)
         tables.append(Table(name, dataset, columns, tuple(blocks), tuple(notes), comparisons))
     return tables
+
+
+def selections(experiment: Experiment) -> list[str]:
+    """Which of SELECTIONS an experiment has."""
+    lacking = () if experiment.validation else ("best_on_validation",)
+    return [name for name in SELECTIONS if name not in lacking]
 
 
 def column_ratios(experiment: Experiment) -> list[list[float]]:
@@ -142,8 +162,36 @@ def _with_first_places(block: Block, first: pd.DataFrame) -> Block:
     return replace(block, rows=tuple(rows))
 
 
+def _blocks(experiment: Experiment, methods: list[str], runs: list[Run]) -> list[Block]:
+    """A block per selection of the epoch."""
+    summary = summary_of([run for run in runs if run.key.method in methods])
+    return [
+        _block(experiment, methods, summary, name, name, SELECTION_TITLES[name])
+        for name in selections(experiment)
+    ]
+
+
+def _tuned_blocks(experiment: Experiment, methods: list[str], runs: list[Run]) -> list[Block]:
+    """A block per way of choosing options, all at the last epoch; the tuned ones first."""
+    given = [run for run in runs if run.key.method in methods]
+    chosen = {
+        TUNED: tuned_runs(experiment, runs, by_held_out),
+        "given": given,
+        ORACLE: tuned_runs(experiment, runs, by_test),
+    }
+    return [
+        _block(experiment, methods, summary_of(shown), "last", name, TUNED_TITLES[name])
+        for name, shown in chosen.items()
+    ]
+
+
 def _block(
-    experiment: Experiment, methods: list[str], summary: pd.DataFrame, selection: str
+    experiment: Experiment,
+    methods: list[str],
+    summary: pd.DataFrame,
+    selection: str,
+    name: str,
+    title: str,
 ) -> Block:
     """`methods` under one selection of the epoch, with the best two of each column marked."""
     chosen = summary[summary["selection"] == selection]
@@ -152,8 +200,8 @@ def _block(
     means = pd.DataFrame({m: [c.mean for c in cells] for m, cells in rows.items()}).round(1)
     ranks = means.rank(axis="columns", method="dense", ascending=False).fillna(0).astype(int)
     return Block(
-        selection,
-        SELECTION_TITLES[selection],
+        name,
+        title,
         tuple(
             Row(method, tuple(
                 Cell(cell.mean, cell.std, cell.runs, rank if rank <= 2 else 0)
@@ -218,37 +266,3 @@ def _published_notes(block: Block) -> list[str]:
         else f"{source}."
         for source, has_numbers in quoted.items()
     ]
-
-
-def _notes(
-    experiment: Experiment,
-    dataset: str,
-    methods: list[str],
-    runs: list[Run],
-    summary: pd.DataFrame,
-) -> list[str]:
-    """What a reader must know to read the numbers, one sentence or two a note."""
-    seeds = ", ".join(map(str, experiment.seeds))
-    over = f"mean ± standard deviation over the seeds {seeds}"
-    expected = len(methods) * len(experiment.known_ratios) * len(experiment.seeds)
-    missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
-    without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
-    notes = [
-        "mAP: mean over the categories of the average precision on the test images, in per cent; "
-        + (over if len(experiment.seeds) > 1 else f"mean over seeds, here seed {seeds} alone")
-        + ".",
-        "Best on test takes, of each run, the epoch with the highest mAP on the test images: "
-        "an optimistic number, as the test set chooses.",
-        UNANNOTATED[experiment.datasets[dataset].unannotated],
-    ]
-    if without:
-        notes.append(f"No positive test image, so left out of the mean: {', '.join(without)}.")
-    if missing:
-        several = len(experiment.known_ratios) > 1
-        incomplete = ", and no average is made of an incomplete row" if several else ""
-        notes.append(
-            f"{missing} of {expected} runs are missing (not evaluated, or without a mAP); "
-            f"means are of the others{incomplete}."
-        )
-    notes.append(f"Config {experiment.name}; commit {commits(runs)}.")
-    return notes

@@ -7,7 +7,7 @@ so that a difference can be named:
     code         digest of the code that computes (satl.runs.code)
     method       as registered, with its options, defaults filled in
     model, training   sections of the experiment file, without settings of speed and presentation
-    known_ratio, seed, mask_seed
+    known_ratio, seed, mask_seed, validation
     inputs       digests of labels, image files, backbone weights and word embeddings; no paths
     device       its kind: cpu, cuda
     versions     of torch and torchvision
@@ -50,6 +50,7 @@ def settings(
     known_ratio: float,
     seed: int,
     mask_seed: int,
+    validation: float,
 ) -> Fingerprint:
     """The part of a fingerprint that is known before anything has been made.
 
@@ -60,6 +61,7 @@ def settings(
         model, training: sections of the experiment file.
         known_ratio, seed: of the run.
         mask_seed: of the labels that are known.
+        validation: share of the training images that is held out.
     """
     return {
         "code": code,
@@ -70,15 +72,17 @@ def settings(
         "known_ratio": known_ratio,
         "seed": seed,
         "mask_seed": mask_seed,
+        "validation": validation,
     }
 
 
 def asked_settings(experiment: Experiment, key: RunKey) -> Fingerprint:
     """What an experiment file says of a run, without code: to compare a recorded run with."""
-    entry = experiment.methods[key.method]
+    entry = experiment.trained[key.method]
     asked = settings(
-        "", entry.method, entry.options, experiment.model, experiment.training,
-        key.known_ratio, key.seed, experiment.mask_seed,
+        "", entry.method, entry.options, experiment.model,
+        experiment.training_of(key.method),
+        key.known_ratio, key.seed, experiment.mask_seed, experiment.validation,
     )  # fmt: skip
     return {name: value for name, value in asked.items() if name != "code"}
 
@@ -137,7 +141,7 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
 
 def _defaults() -> dict[str, Any]:
     sections = {"model": result_affecting(Model()), "training": result_affecting(Training())}
-    return flatten({**sections, "mask_seed": 0})
+    return flatten({**sections, "mask_seed": 0, "validation": 0.0})
 
 
 def recorded_fingerprint(folder: Path) -> Fingerprint | None:

@@ -4,7 +4,8 @@ Written by `satl train`:
     config.yaml           what was run: data set, method and options, known ratio, seed, protocol
     metrics.jsonl         one line per epoch: losses, learning rate, seconds, pseudo-label counts
     thresholds.parquet    per epoch and category: thresholds and score statistics (logits)
-    predictions.npz       test logits of every epoch, (E, N_test, C) float32
+    predictions.npz       test logits of every epoch, (E, N_test, C) float32; where images are held
+                          out, `validation_logits` of theirs
     training_scores.npz   pseudo-labels of every epoch, (E, N_train, C) int8, and the training
                           logits of the last epoch, (N_train, C) float32
     run.json              versions, commit, device, timings, hashes
@@ -30,7 +31,8 @@ __all__ = [
     "RunFolder", "RunKey", "run_keys",
 ]  # fmt: skip
 
-SELECTIONS = ("last", "best_on_test")
+# Which epoch counts; best_on_validation only where images are held out.
+SELECTIONS = ("last", "best_on_validation", "best_on_test")
 THRESHOLD_COLUMNS = (
     "epoch", "category", "tau_pos", "tau_neg",
     "mu_pos", "sigma_pos", "n_pos", "mu_neg", "sigma_neg", "n_neg",
@@ -78,7 +80,7 @@ class RunFolder:
         return self._arrays("bootstrap.npz")["mAP"]
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Arrays logits (E, N_test, C), image_ids, categories."""
+        """Arrays logits (E, N_test, C), image_ids, categories; validation_logits where held out."""
         return self._arrays("predictions.npz")
 
     def training_scores(self) -> dict[str, np.ndarray]:

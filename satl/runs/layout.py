@@ -64,7 +64,7 @@ class TrainingJob:
 
 def training_jobs(experiment: Experiment) -> list[TrainingJob]:
     """All runs, up to `runs_per_job` per job: ratios of one method, or several whole methods."""
-    ratios, methods = experiment.known_ratios, list(experiment.methods)
+    ratios, methods = experiment.known_ratios, list(experiment.trained)
     if experiment.runs_per_job < len(ratios):
         parts = [[(method, r) for r in part] for method in methods
                  for part in _evenly(ratios, experiment.runs_per_job)]  # fmt: skip
@@ -91,7 +91,7 @@ def run_keys(experiment: Experiment) -> list[RunKey]:
     return [
         RunKey(dataset, method, ratio, seed)
         for dataset in experiment.datasets
-        for method in experiment.methods
+        for method in experiment.trained
         for ratio in experiment.known_ratios
         for seed in experiment.seeds
     ]

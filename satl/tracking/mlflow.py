@@ -24,7 +24,6 @@ from satl.core.errors import UserError
 from satl.core.files import writing
 from satl.report.evaluated import Run, evaluated_runs
 from satl.runs.fingerprint import flatten, name_of
-from satl.runs.folder import SELECTIONS
 
 # Read while mlflow is imported: no usage reports, no handlers on the root logger, no bars.
 os.environ.update(
@@ -235,8 +234,7 @@ def _epoch_metrics(run: Run) -> Iterator[Metric]:
 
 def _final_metrics(run: Run) -> Iterator[Metric]:
     """`mAP`, … of the last epoch; `mAP_best_on_test`, … of the epoch that the test set chose."""
-    for selection in SELECTIONS:
-        chosen = run.metrics["selections"][selection]
+    for selection, chosen in run.metrics["selections"].items():
         suffix = "" if selection == "last" else f"_{selection}"
         values = {f"{name}{suffix}": v for name, v in chosen.items() if name != "epoch"}
         yield from _metrics(run, values, chosen["epoch"])

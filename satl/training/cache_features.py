@@ -28,7 +28,7 @@ VIEW_SEED = 0  # the views of an image are the same for all trainings; which is 
 
 def cache_features(
     table: LabelTable,
-    part: Literal["train", "test"],
+    part: Literal["train", "validation", "test"],
     model: Model,
     training: Training,
     weights: Path,
@@ -36,7 +36,7 @@ def cache_features(
     out: Path,
     pixels: Path | None = None,
 ) -> None:
-    """Write the feature maps of all images: augmented views of training images, test images as is.
+    """Write the feature maps of all images: views of training images, of all others as they are.
 
     Args:
         table: the images; labels are not read.

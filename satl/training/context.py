@@ -1,7 +1,8 @@
 """What is to be trained: the runs of one job, and what they have in common."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from satl.config import Model, Training
+from satl.config import Model, Training, with_learning_rate
 from satl.core.errors import UserError
 from satl.data.embeddings import word_embeddings
 from satl.data.table import LabelTable
@@ -32,6 +33,7 @@ class RunSpec:
         observed: the training images with what is known of their labels.
         folder: the run folder to write.
         seed: of the training; the mask of `observed` has one of its own.
+        learning_rate: of its own, in place of the job's.
     """
 
     experiment: str
@@ -43,6 +45,7 @@ class RunSpec:
     observed: LabelTable
     folder: Path
     seed: int = 0
+    learning_rate: float | None = None
 
     @property
     def key(self) -> RunKey:
@@ -60,10 +63,11 @@ class RunSpec:
 class TrainingContext:
     """What the runs of one training job have in common.
 
-    `test` is read for its images alone; `weights` is the file of the backbone's weights, `words`
-    that of the word vectors (None: as the config says); `store` keeps trainings (satl.runs.store);
-    the pixel files hold the decoded images where `training.image_cache` is disk, the feature files
-    feature maps where `training.cached_views` asks for them.
+    `test` and `validation` (the images held out, if any are) are read for their images alone;
+    `weights` is the file of the backbone's weights, `words` that of the word vectors (None: as the
+    config says); `store` keeps trainings (satl.runs.store). By part of the data set, `pixels` are
+    the files of decoded images, where `training.image_cache` is disk, and `features` those of
+    feature maps, where `training.cached_views` asks for them.
     """
 
     model: Model
@@ -73,28 +77,37 @@ class TrainingContext:
     store: Path
     device: torch.device
     words: Path | None = None
-    train_pixels: Path | None = None
-    test_pixels: Path | None = None
-    train_features: Path | None = None
-    test_features: Path | None = None
+    validation: LabelTable | None = None
+    pixels: Mapping[str, Path | None] = field(default_factory=dict)
+    features: Mapping[str, Path | None] = field(default_factory=dict)
+
+    def training_of(self, run: RunSpec) -> Training:
+        """The protocol of one run, with the learning rate that may be its own."""
+        rate = run.learning_rate
+        return self.training if rate is None else with_learning_rate(self.training, rate)
+
+    @property
+    def predicted(self) -> dict[str, LabelTable]:
+        """The images that every epoch is tried on, by part: those held out, then the test's."""
+        held_out = {} if self.validation is None else {"validation": self.validation}
+        return {**held_out, "test": self.test}
 
     def word_vectors(self, categories: tuple[str, ...]) -> np.ndarray:
         """(C, word_dim) of the categories' names."""
         path = str(self.words) if self.words else self.model.word_vectors
         return word_embeddings(categories, path)
 
-    def feature_files(self, observed: LabelTable) -> tuple[FeatureFile, FeatureFile]:
-        """Of training and test images. Raises UserError if they are missing or of other images."""
-        files = []
-        for part, path, table in (
-            ("train", self.train_features, observed), ("test", self.test_features, self.test)
-        ):  # fmt: skip
+    def feature_files(self, observed: LabelTable) -> dict[str, FeatureFile]:
+        """By part. Raises UserError if one is missing or of other images."""
+        files = {}
+        for part, table in {"train": observed, **self.predicted}.items():
+            path = self.features.get(part)
             if path is None:
                 raise UserError(
                     f"training.cached_views is set: give --{part}-features, from `satl features`"
                 )
-            files.append(FeatureFile.open(path, table.without_labels().digest()))
-        return files[0], files[1]
+            files[part] = FeatureFile.open(path, table.without_labels().digest())
+        return files
 
     @cached_property
     def backbone_weights(self) -> dict[str, Tensor]:
@@ -123,8 +136,9 @@ def run_config(run: RunSpec, shared: TrainingContext) -> dict[str, Any]:
         "known_ratio": info["known_ratio"],
         "seed": run.seed,
         "mask_seed": info["seed"],
+        "validation": info.get("validation", 0.0),
         "model": shared.model.model_dump(mode="json"),
-        "training": shared.training.model_dump(mode="json"),
+        "training": shared.training_of(run).model_dump(mode="json"),
         "split": {
             "mask_sha256": info["mask_sha256"],
             "realised_known_ratio": info["realised_known_ratio"],
@@ -139,22 +153,28 @@ def run_fingerprint(run: RunSpec, shared: TrainingContext) -> Fingerprint:
     options = run.options.model_dump(mode="json")
     words = shared.word_vectors(run.observed.categories)
     asked = settings(
-        training_code(run.kind.__module__), run.method, options, shared.model, shared.training,
-        run.key.known_ratio, run.seed, run.observed.info["seed"],
+        training_code(run.kind.__module__), run.method, options,
+        shared.model, shared.training_of(run), run.key.known_ratio, run.seed,
+        run.observed.info["seed"], run.observed.info.get("validation", 0.0),
     )  # fmt: skip
     features = {}
     if shared.training.cached_views:
-        train, test = shared.feature_files(run.observed)
-        features = {"train_features": train.sha256, "test_features": test.sha256}
-    images = {"train_image_files": run.observed.images_sha256,
-              "test_image_files": shared.test.images_sha256}  # fmt: skip
+        files = shared.feature_files(run.observed)
+        features = {f"{part}_features": file.sha256 for part, file in files.items()}
+    images = {
+        f"{part}_image_files": table.images_sha256
+        for part, table in {"train": run.observed, **shared.predicted}.items()
+    }
     return {
         **asked,
         "inputs": {
             **features,
             **{name: sha256 for name, sha256 in images.items() if sha256 is not None},
             "labels": run.observed.digest(),
-            "test_images": shared.test.without_labels().digest(),
+            **{
+                f"{part}_images": table.without_labels().digest()
+                for part, table in shared.predicted.items()
+            },
             "weights": shared.weights_digest,
             "word_embeddings": hashlib.sha256(words.tobytes()).hexdigest(),
         },

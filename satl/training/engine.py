@@ -124,9 +124,10 @@ def feature_source(
     """Cached feature maps where the protocol asks for them, else images and frozen stages."""
     training, device = shared.training, shared.device
     if training.cached_views:
-        return CachedFeatures(*shared.feature_files(observed), training, seed, device)
-    pixels = (shared.train_pixels, shared.test_pixels)
-    return ImageFeatures(backbone, observed, shared.test, training, pixels, seed, device)
+        return CachedFeatures(shared.feature_files(observed), training, seed, device)
+    return ImageFeatures(
+        backbone, observed, shared.predicted, training, shared.pixels, seed, device
+    )
 
 
 def _record(job: _Job, run: TrainingRun, shared: TrainingContext, started: str) -> None:
@@ -178,7 +179,7 @@ def build_run(
         spec.observed,
         model.to(shared.device, memory_format=torch.channels_last),
         method.to(shared.device),
-        training,
+        shared.training_of(spec),
         steps,
         seed,
         folder,

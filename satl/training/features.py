@@ -1,6 +1,6 @@
 """Where a training job's feature maps come from: images and frozen stages, or a cache of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -39,8 +39,8 @@ class FeatureSource(Protocol):
     def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
         """Those of training images as `epoch` shows them; `order` holds rows of the table."""
 
-    def test(self) -> Iterator[Tensor]:
-        """Those of all test images, in order."""
+    def predicted(self) -> Iterator[Tensor]:
+        """Those of the images that every epoch is tried on: held out, if any are, then test."""
 
 
 class ImageFeatures:
@@ -48,9 +48,10 @@ class ImageFeatures:
 
     Args:
         backbone: its frozen stages are used.
-        observed, test: tables of training and test images.
+        observed: table of the training images.
+        predicted: tables of the images that are tried, by part of the data set.
         training: the protocol.
-        pixels: of training and test images, decoded, where `image_cache` is disk.
+        pixels: decoded images by part, where `image_cache` is disk.
         seed: of the augmentation.
         device: where the frozen stages are.
     """
@@ -59,18 +60,20 @@ class ImageFeatures:
         self,
         backbone: Backbone,
         observed: LabelTable,
-        test: LabelTable,
+        predicted: Mapping[str, LabelTable],
         training: Training,
-        pixels: tuple[Path | None, Path | None],
+        pixels: Mapping[str, Path | None],
         seed: int,
         device: torch.device,
     ) -> None:
         self.protocol, self.seed, self.device = training, seed, device
         self.statistics = (backbone.mean, backbone.std)
         self.frozen = frozen_stages(backbone, training, device)
-        cache = training.image_cache
-        self.train_images = open_images(observed, training.resize, cache, pixels[0], "train")
-        self.test_images = open_images(test, training.image_size, cache, pixels[1], "test")
+        self.train_images = self._open("train", observed, training.resize, pixels)
+        self.predicted_images = [
+            self._open(part, table, training.image_size, pixels)
+            for part, table in predicted.items()
+        ]
         self.augment = Augmentation(training.crop_scales, training.image_size, training.flip)
         self.kept: list[Tensor] | None = None
 
@@ -80,22 +83,31 @@ class ImageFeatures:
         for rows, images in zip(order, self._batches(self.train_images, order), strict=True):
             yield self._features(self.augment(images, draws[np.asarray(rows)]))
 
-    def test(self) -> Iterator[Tensor]:
+    def predicted(self) -> Iterator[Tensor]:
         """See `FeatureSource`."""
         if self.kept is not None:
             yield from self.kept
             return
         kept, count = [], 0
-        order = consecutive_order(len(self.test_images), self.protocol.eval_batch_size)
-        batches = self._batches(self.test_images, order)
-        for images in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
-            features = self._features(images)
-            count += features.nbytes
-            if count <= KEPT_FEATURES_BYTES:
-                kept.append(features)
-            yield features
+        for images in self.predicted_images:
+            for features in self._features_of(images):
+                count += features.nbytes
+                if count <= KEPT_FEATURES_BYTES:
+                    kept.append(features)
+                yield features
         if count <= KEPT_FEATURES_BYTES:
             self.kept = kept
+
+    def _open(
+        self, part: str, table: LabelTable, side: int, pixels: Mapping[str, Path | None]
+    ) -> Images:
+        return open_images(table, side, self.protocol.image_cache, pixels.get(part), part)
+
+    def _features_of(self, images: Images) -> Iterator[Tensor]:
+        order = consecutive_order(len(images), self.protocol.eval_batch_size)
+        batches = self._batches(images, order)
+        for batch in tqdm(batches, total=len(order), desc="test", unit="batch", leave=False):
+            yield self._features(batch)
 
     def _batches(self, images: Images, order: Batches) -> Iterator[Tensor]:
         pinned = self.device.type == "cuda"
@@ -111,7 +123,7 @@ class CachedFeatures:
     Each epoch shows one of its views of each image, drawn anew.
 
     Args:
-        train, test: the files.
+        files: by part of the data set; all but `train` are predicted, in their order.
         training: the protocol.
         seed: of the views.
         device: where batches go.
@@ -119,13 +131,13 @@ class CachedFeatures:
 
     def __init__(
         self,
-        train: FeatureFile,
-        test: FeatureFile,
+        files: Mapping[str, FeatureFile],
         training: Training,
         seed: int,
         device: torch.device,
     ) -> None:
-        self.train_file, self.test_file = train, test
+        self.train_file = files["train"]
+        self.predicted_files = [file for part, file in files.items() if part != "train"]
         self.protocol, self.seed, self.device = training, seed, device
 
     def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
@@ -136,12 +148,13 @@ class CachedFeatures:
         for rows in order:
             yield self._on_device(self.train_file.maps[shown[rows], rows])
 
-    def test(self) -> Iterator[Tensor]:
+    def predicted(self) -> Iterator[Tensor]:
         """See `FeatureSource`."""
         size = self.protocol.eval_batch_size
-        maps = self.test_file.maps[0]
-        for start in range(0, len(maps), size):
-            yield self._on_device(maps[start : start + size])
+        for file in self.predicted_files:
+            maps = file.maps[0]
+            for start in range(0, len(maps), size):
+                yield self._on_device(maps[start : start + size])
 
     def _on_device(self, maps: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(maps)).to(self.device).float()

@@ -36,7 +36,7 @@ class History:
         Args:
             metrics: one line of metrics.jsonl, with its `epoch`, from 1.
             thresholds: (C,) values per column of thresholds.parquet.
-            arrays: test_logits, pseudo_labels and train_logits.
+            arrays: predicted_logits, pseudo_labels and train_logits.
         """
         self.metrics.append(metrics)
         self.thresholds.append(self._rows(metrics["epoch"], thresholds))
@@ -57,7 +57,7 @@ class History:
             del self.unwritten[epoch]
 
     def arrays(self) -> list[dict[str, np.ndarray]]:
-        """test_logits, pseudo_labels and train_logits of every finished epoch."""
+        """predicted_logits, pseudo_labels and train_logits of every finished epoch."""
         return [self._read(line["epoch"]) for line in self.metrics]
 
     def _read(self, epoch: int) -> dict[str, np.ndarray]:

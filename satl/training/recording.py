@@ -47,8 +47,7 @@ def write_run_folder(
     categories = np.array(spec.observed.categories, dtype=np.str_)
     write_arrays(
         folder / "predictions.npz",
-        logits=np.stack([epoch["test_logits"] for epoch in epochs]),
-        image_ids=shared.test.image_ids,
+        **_by_part(shared, np.stack([epoch["predicted_logits"] for epoch in epochs])),
         categories=categories,
     )
     write_arrays(
@@ -70,6 +69,18 @@ def write_run_folder(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+
+
+def _by_part(shared: TrainingContext, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of predictions.npz from (E, N, C) logits of the images held out and the test's."""
+    arrays, start = {}, 0
+    for part, table in shared.predicted.items():
+        stop = start + len(table.image_ids)
+        prefix = "" if part == "test" else f"{part}_"
+        arrays[f"{prefix}logits"] = predicted[:, start:stop]
+        arrays[f"{prefix}image_ids"] = table.image_ids
+        start = stop
+    return arrays
 
 
 def _times(spec: RunSpec, shared: TrainingContext, run: TrainingRun) -> dict[str, float]:

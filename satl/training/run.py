@@ -144,16 +144,19 @@ class TrainingRun:
         with autocast(self.device, self.training.precision):
             return self.model(features).logits.float()
 
-    def end_epoch(self, test_logits: np.ndarray) -> None:
-        """Enter the epoch, with its (N, C) test logits, into the history; `save` writes it.
+    def end_epoch(self, predicted: np.ndarray) -> None:
+        """Enter the epoch into the history; `save` writes it.
+
+        Args:
+            predicted: (N, C) logits of the images that it was tried on.
 
         Raises:
             Diverged: something is not finite; the last checkpoint stays as it was.
         """
         self.check_finite()
         self._check_weights()
-        if not np.isfinite(test_logits).all():
-            raise self._diverged(f"scores of test images are not finite after step {self.step} of")
+        if not np.isfinite(predicted).all():
+            raise self._diverged(f"predicted scores are not finite after step {self.step} of")
         self.whole = False
         means = self.record.mean_losses(self.steps)
         self.method.end_epoch(self.epoch, self.record.logits)
@@ -168,7 +171,7 @@ class TrainingRun:
             "pseudo_negatives": int((pseudo < 0).sum()),
         }
         arrays = {
-            "test_logits": test_logits,
+            "predicted_logits": predicted,
             "pseudo_labels": pseudo,
             "train_logits": self.record.logits.cpu().numpy(),
         }

@@ -151,10 +151,10 @@ class Trainer:
             self._save_all()
 
     def _predict(self, epoch: int, stop: StopRequest) -> list[tuple[TrainingRun, np.ndarray]]:
-        """The (N, C) test logits of each healthy run in `epoch`."""
+        """The (N, C) logits of each healthy run in `epoch`, of the images that it is tried on."""
         parts: dict[TrainingRun, list[Tensor]] = {run: [] for run in self._at(epoch)}
         start = time.perf_counter()
-        for features in self.features.test() if parts else ():
+        for features in self.features.predicted() if parts else ():
             for run in self._at(epoch):
                 parts[run].append(run.predict(features))
             start = self._book_time(epoch, start, testing=True)

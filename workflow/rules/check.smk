@@ -20,7 +20,7 @@ def options_state():
     files += [root / name for name in OPTIONS_FILES]
     source = EXPERIMENT.source()
     code = [[str(f.relative_to(root)), f.read_text(encoding="utf-8")] for f in files]
-    return digest([source["methods"], source["model"], code])
+    return digest([source["methods"], source["tune"], source["model"], code])
 
 
 def checked_options():
@@ -50,7 +50,7 @@ if importlib.util.find_spec("torch"):
 else:
     # With --use-conda only the rules' environment has torch: the check is then the first job, and
     # options are given here without their defaults. `ancient`: it does not make data again.
-    OPTIONS = {name: entry.model_dump() for name, entry in EXPERIMENT.methods.items()}
+    OPTIONS = {name: entry.model_dump() for name, entry in EXPERIMENT.trained.items()}
     CHECKED = [ancient(f"{RESULTS}/options.json")]
 
 

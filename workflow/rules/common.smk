@@ -87,8 +87,8 @@ GPUS = int(_on_gpu)
 
 wildcard_constraints:
     dataset="|".join(EXPERIMENT.datasets),
-    method="|".join(EXPERIMENT.methods),
-    part="train|test",
+    method="|".join(EXPERIMENT.trained),
+    part="|".join(EXPERIMENT.parts),
     ratio=r"\d\.\d\d",
     seed=r"\d+",
 

@@ -64,6 +64,8 @@ rule table:
         f"{DATA}/{{part}}-annotated.npz",
     log:
         f"{RESULTS}/logs/table/{{dataset}}-{{part}}.log",
+    wildcard_constraints:
+        part="train|test",
     priority: 1
     conda:
         ENVIRONMENT
@@ -77,9 +79,36 @@ rule table:
         " {params.prepared} {params.train} --out {output} > {log} 2>&1"
 
 
+rule holdout:
+    input:
+        f"{DATA}/train-annotated.npz",
+    output:
+        kept=f"{DATA}/train-kept.npz",
+        held_out=f"{DATA}/validation-annotated.npz",
+    log:
+        f"{RESULTS}/logs/holdout/{{dataset}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        share=EXPERIMENT.validation,
+        code=code_digest("satl.data.holdout"),
+    shell:
+        "{SATL} holdout {input} --share {params.share} --held-out {output.held_out}"
+        " --out {output.kept} > {log} 2>&1"
+
+
+def annotated_part(wildcards):
+    """The table of a part of the data set, before its images are looked at."""
+    kept = EXPERIMENT.validation and wildcards.part == "train"
+    return f"{DATA}/{{part}}-{'kept' if kept else 'annotated'}.npz".format(**wildcards)
+
+
 # Only with this key are images kept decoded; without it, their size is no matter of this rule.
 ON_DISK = EXPERIMENT.training.image_cache == "disk"
-SIDES = {"train": EXPERIMENT.training.resize, "test": EXPERIMENT.training.image_size}
+SIDES = {
+    part: EXPERIMENT.training.resize if part == "train" else EXPERIMENT.training.image_size
+    for part in EXPERIMENT.parts
+}
 
 
 # Of wildcards alone: what depends on `output` does not count when Snakemake compares params.
@@ -92,7 +121,7 @@ def pixels_option(wildcards):
 
 rule images:
     input:
-        f"{DATA}/{{part}}-annotated.npz",
+        annotated_part,
     output:
         [f"{DATA}/{{part}}-pixels.npy", f"{DATA}/{{part}}-pixels.json"] if ON_DISK else [],
         table=f"{DATA}/{{part}}.npz",
@@ -127,3 +156,13 @@ rule split:
     shell:
         "{SATL} split {input} --known-ratio {wildcards.ratio} --seed {params.seed}"
         " --out {output} > {log} 2>&1"
+
+
+# The images held out keep as few of their labels as those in training.
+use rule split as split_held_out with:
+    input:
+        f"{DATA}/validation.npz",
+    output:
+        f"{DATA}/validation-known-{{ratio}}.npz",
+    log:
+        f"{RESULTS}/logs/split/{{dataset}}-validation-known-{{ratio}}.log",

@@ -8,6 +8,18 @@ def evaluation_name(job):
     return re.sub(r"\W+", "_", f"evaluate {first.dataset} seed {first.seed} {job.name}")
 
 
+def held_out_split_of(run):
+    """The known labels of the images held out of training, if there are any."""
+    return split_of(run, rules.split_held_out) if EXPERIMENT.validation else None
+
+
+def held_out_option(job):
+    """`--validation` with a table for each run."""
+    if not EXPERIMENT.validation:
+        return ""
+    return shlex.join(["--validation", *map(held_out_split_of, job.runs)])
+
+
 for job in JOBS.values():
 
     rule:
@@ -18,6 +30,7 @@ for job in JOBS.values():
             observed=sorted({split_of(run) for run in job.runs}),
             train=f"{DATA}/train.npz".format(dataset=job.runs[0].dataset),
             test=f"{DATA}/test.npz".format(dataset=job.runs[0].dataset),
+            held_out=sorted({held_out_split_of(run) for run in job.runs} - {None}),
         output:
             # The last file that it writes to a run folder.
             [str(run.folder(RESULTS) / "metrics.json") for run in job.runs],
@@ -28,10 +41,12 @@ for job in JOBS.values():
         params:
             runs=[str(job.run_folder(RESULTS, run)) for run in job.runs],
             observed=[split_of(run) for run in job.runs],
+            held_out=held_out_option(job),
             out=[str(run.folder(RESULTS)) for run in job.runs],
             resamples=EXPERIMENT.report.resamples,
             code=code_digest("satl.evaluation.evaluate"),
         shell:
             "{SATL} evaluate {params.runs:q} --observed {params.observed:q} --train {input.train:q}"
+            " {params.held_out}"
             " --test {input.test:q} --resamples {params.resamples} --out {params.out:q}"
             " > {log} 2>&1"

@@ -72,10 +72,9 @@ def runs_of(wildcards):
     return JOBS[TRAINING.format(**wildcards)].runs
 
 
-def split_of(run):
-    return rules.split.output[0].format(
-        dataset=run.dataset, ratio=satl.config.ratio_name(run.known_ratio)
-    )
+def split_of(run, rule=rules.split):
+    """The labels that a run sees: those that it trains on, or those held out of training."""
+    return rule.output[0].format(dataset=run.dataset, ratio=satl.config.ratio_name(run.known_ratio))
 
 
 def run_options(wildcards):
@@ -95,17 +94,18 @@ def fingerprints_of(wildcards):
 
 def name_of_settings(run, folder):
     """A name for the settings and the code of a run; that of its record where this still holds."""
-    entry = EXPERIMENT.methods[run.method]
+    entry = EXPERIMENT.trained[run.method]
     asked = flatten(
         settings(
             training_code(method_module(entry.method)),
             entry.method,
             OPTIONS[run.method]["options"],
             EXPERIMENT.model,
-            EXPERIMENT.training,
+            EXPERIMENT.training_of(run.method),
             run.known_ratio,
             run.seed,
             EXPERIMENT.mask_seed,
+            EXPERIMENT.validation,
         )
     )
     recorded = flatten(recorded_fingerprint(folder) or {})
@@ -115,24 +115,31 @@ def name_of_settings(run, folder):
     return name_of(asked)
 
 
+def image_inputs(kind):
+    """Decoded images (pixels) or feature maps of all parts, where the protocol has them on disk."""
+    made = {"pixels": ON_DISK and not CACHED, "features": CACHED}[kind]
+    return [f"{DATA}/{part}-{kind}.npy" for part in EXPERIMENT.parts] if made else []
+
+
 def image_options(wildcards, input):
-    """Where decoded images and cached features lie, if the protocol has any."""
-    kinds = [kind for kind in ("pixels", "features") if input[f"train_{kind}"]]
-    return [
-        f"--{part}-{kind} {shlex.quote(input[f'{part}_{kind}'])}"
-        for kind in kinds
-        for part in SIDES
+    """Where the images of all parts lie, or what is kept of them."""
+    options = [
+        f"--{part}-{kind} {shlex.quote(file)}"
+        for kind in ("pixels", "features")
+        for part, file in zip(EXPERIMENT.parts, input[kind])
+    ]
+    return options + [
+        f"--{part}-images {shlex.quote(file)}"
+        for part, file in zip(EXPERIMENT.parts[1:], input.images)
     ]
 
 
 rule train:
     input:
         observed=lambda wildcards: [split_of(run) for run in runs_of(wildcards)],
-        test=f"{DATA}/test-images.npz",
-        train_pixels=f"{DATA}/train-pixels.npy" if ON_DISK and not CACHED else [],
-        test_pixels=f"{DATA}/test-pixels.npy" if ON_DISK and not CACHED else [],
-        train_features=f"{DATA}/train-features.npy" if CACHED else [],
-        test_features=f"{DATA}/test-features.npy" if CACHED else [],
+        images=[f"{DATA}/{part}-images.npz" for part in EXPERIMENT.parts[1:]],
+        pixels=image_inputs("pixels"),
+        features=image_inputs("features"),
         weights=rules.backbone.output,
         words=(
             rules.embeddings.output
@@ -160,5 +167,5 @@ rule train:
     shell:
         "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} --seed {wildcards.seed}"
         " {params.runs} {params.images}"
-        " {params.words} --test-images {input.test} --weights {input.weights} --device {params.device}"
+        " {params.words} --weights {input.weights} --device {params.device}"
         " --store {params.store} > {log} 2>&1"

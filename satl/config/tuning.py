@@ -1,0 +1,62 @@
+"""The section `tune` of the experiment file: a random search, judged without the ground truth."""
+
+import math
+import random
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from satl.core.strict import Name, Strict
+
+
+class Interval(Strict):
+    """Numbers between two bounds; whole numbers where both bounds are."""
+
+    low: int | float
+    high: int | float
+    log: bool = Field(False, description="draw the logarithm evenly, as fits a learning rate")
+
+    @model_validator(mode="after")
+    def _check(self) -> "Interval":
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log needs low above 0, not {self.low}")
+        return self
+
+    def draw(self, stream: random.Random) -> int | float:
+        """One value, to four significant digits, so that configs stay readable."""
+        if isinstance(self.low, int) and isinstance(self.high, int) and not self.log:
+            return stream.randint(self.low, self.high)
+        if self.log:
+            value = math.exp(stream.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            value = stream.uniform(self.low, self.high)
+        return float(f"{value:.4g}")
+
+
+Range = Interval | Annotated[list[Any], Field(min_length=2, description="one of these values")]
+
+
+class Tuning(Strict):
+    """A random search of the same size for every method (docs/statistics.md)."""
+
+    trials: int = Field(ge=1, le=999, description="of each method, beside its options as given")
+    learning_rate: Range | None = Field(
+        None, description="drawn for every method: {low, high, log}, or a list of values"
+    )
+    options: dict[Name, dict[str, Range]] = Field(
+        {}, description="by the method's name in `methods`: its options that are drawn"
+    )
+    seed: int = Field(0, ge=0, description="of the draws")
+
+    def draw(self, method: str, trial: int) -> tuple[float | None, dict[str, Any]]:
+        """Learning rate (None: not drawn) and options of a trial, whatever else is tuned."""
+        stream = random.Random(f"{self.seed} {method} {trial}")
+        rate = _draw(self.learning_rate, stream) if self.learning_rate else None
+        ranges = self.options.get(method, {})
+        return rate, {name: _draw(ranges[name], stream) for name in sorted(ranges)}
+
+
+def _draw(values: Interval | list[Any], stream: random.Random) -> Any:
+    return stream.choice(values) if isinstance(values, list) else values.draw(stream)

@@ -1,0 +1,74 @@
+"""What a reader must know to read the numbers of a table, one sentence or two per note."""
+
+import pandas as pd
+
+from satl.config import Experiment
+from satl.report.evaluated import Run
+
+UNANNOTATED = {
+    "keep": "Images without annotations are kept, as negative for every category.",
+    "drop": "Images without annotations are left out.",
+}
+
+
+def what_is_shown(experiment: Experiment) -> str:
+    """The metric, and what it is a mean over."""
+    seeds = ", ".join(map(str, experiment.seeds))
+    several = len(experiment.seeds) > 1
+    over = f"mean ± standard deviation over the seeds {seeds}"
+    return (
+        "mAP: mean over the categories of the average precision on the test images, in per cent; "
+        + (over if several else f"mean over seeds, here seed {seeds} alone")
+        + "."
+    )
+
+
+def selection_notes(experiment: Experiment) -> list[str]:
+    """How each selection of an epoch is made."""
+    notes = [
+        "Best on test takes, of each run, the epoch with the highest mAP on the test images: "
+        "an optimistic number, as the test set chooses."
+    ]
+    if experiment.validation:
+        notes.append(
+            "Best on held-out known labels takes, of each run, the epoch with the highest mAP on "
+            f"the known labels of {experiment.validation:.0%} of the training images, which no "
+            "method trains on: what somebody can do who has no other labels."
+        )
+    return notes
+
+
+def tuning_notes(experiment: Experiment) -> list[str]:
+    """How the options of tuned methods are chosen."""
+    assert experiment.tune is not None
+    return [
+        f"Tuned: of the options as given and {experiment.tune.trials} random trials, each method "
+        "takes, for each known ratio and seed, those with the highest mAP at the last epoch on "
+        f"the known labels of {experiment.validation:.0%} of the training images, which no "
+        "method trains on. Tuned on test takes those that the ground truth of the test images "
+        "would choose: what is lost by not having it. Which were chosen: tuned-options.csv."
+    ]
+
+
+def what_is_missing(
+    experiment: Experiment,
+    dataset: str,
+    methods: list[str],
+    runs: list[Run],
+    summary: pd.DataFrame,
+) -> list[str]:
+    """Images, categories and runs that do not count."""
+    expected = len(methods) * len(experiment.known_ratios) * len(experiment.seeds)
+    missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
+    without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
+    notes = [UNANNOTATED[experiment.datasets[dataset].unannotated]]
+    if without:
+        notes.append(f"No positive test image, so left out of the mean: {', '.join(without)}.")
+    if missing:
+        several = len(experiment.known_ratios) > 1
+        incomplete = ", and no average is made of an incomplete row" if several else ""
+        notes.append(
+            f"{missing} of {expected} runs are missing (not evaluated, or without a mAP); "
+            f"means are of the others{incomplete}."
+        )
+    return notes

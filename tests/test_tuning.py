@@ -1,0 +1,128 @@
+"""The section `tune`: which trials there are, what they train with, and which win."""
+
+import pandas as pd
+import pytest
+from fake_runs import experiment, write_runs
+
+from satl.config import parse
+from satl.core.errors import UserError
+from satl.report import write_report
+from satl.report.evaluated import evaluated_runs
+from satl.report.tables import result_tables
+from satl.report.tuned import by_held_out, by_test, chosen_options, tuned_runs
+from satl.runs.layout import run_keys, training_jobs
+
+TUNE = {
+    "trials": 3,
+    "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+    "options": {"satl": {"q": {"low": 0.8, "high": 0.99}, "warmup": [0.1, 0.2]}},
+}
+
+
+def tuned(**changes):
+    settings = {
+        "methods": {"partial_bce": {}, "satl": {}}, "known_ratios": [0.1, 0.5], "seeds": [0, 1],
+        "validation": 0.1, "tune": TUNE,
+    }  # fmt: skip
+    return experiment(**settings | changes)
+
+
+def test_every_method_has_as_many_trials_and_they_are_runs_of_the_jobs():
+    config = tuned()
+    assert len(config.trained) == 2 * (1 + 3)
+    assert len(run_keys(config)) == 2 * 4 * 2 * 2
+    in_jobs = [run for job in training_jobs(config) for run in job.runs]
+    assert sorted(in_jobs) == sorted(run_keys(config))
+
+
+def test_draws_lie_in_their_ranges_and_do_not_depend_on_other_methods():
+    trials = tuned(tune=TUNE | {"trials": 40}).trials
+    rates = [entry.learning_rate for entry in trials.values()]
+    assert all(1e-3 <= rate <= 1e-1 for rate in rates)
+    assert sum(rate < 1e-2 for rate in rates) > 20, "evenly by the logarithm"
+    drawn = [entry.options for entry in trials.values() if entry.method == "satl"]
+    assert all(0.8 <= options["q"] <= 0.99 for options in drawn)
+    assert {options["warmup"] for options in drawn} == {0.1, 0.2}
+    alone = tuned(methods={"satl": {}}).trials
+    assert alone["satl-trial-002"] == trials["satl-trial-002"]
+    assert trials["partial_bce-trial-001"].options == {}
+    assert tuned(tune=TUNE | {"seed": 1}).trials != tuned().trials
+
+
+def test_the_resolved_config_is_read_back_with_the_same_trials():
+    config = tuned(methods={"satl": {"learning_rate": 2e-3, "q": 0.9}, "partial_bce": {}})
+    again = parse(config.source(), "again")
+    assert again.trials == config.trials
+    assert config.training_of("satl").learning_rate == 2e-3
+    assert config.training_of("partial_bce") == config.training
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation": 0}, "set validation"),
+        ({"tune": TUNE | {"options": {"stal": {}}}}, "tune.options: 'stal' is not in `methods`"),
+        (
+            {"tune": TUNE | {"learning_rate": {"low": 1, "high": 0.1}}},
+            r"low \(1\.?0?\) must be below",
+        ),
+        ({"tune": TUNE | {"learning_rate": {"low": 0, "high": 1, "log": True}}}, "low above 0"),
+        ({"methods": {"satl": {"learning_rate": -1}}, "tune": None}, "greater than 0"),
+        (
+            {"methods": {"satl": {}, "satl-trial-001": {"method": "partial_bce"}}},
+            "satl-trial-001: a trial of `tune` has this name",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(changes, message):
+    with pytest.raises(UserError, match=message):
+        tuned(**changes)
+
+
+def test_the_held_out_labels_choose_and_the_test_set_stands_beside(tmp_path):
+    config = tuned()
+    write_runs(config, tmp_path)
+    runs = evaluated_runs(config, tmp_path)
+    candidates = [
+        run for run in runs
+        if config.tuned_method(run.key.method) == "satl"
+        and (run.key.known_ratio, run.key.seed) == (0.5, 1)
+    ]  # fmt: skip
+    assert len(candidates) == 4
+    lucky = candidates[2]  # best on the labels held out, worst on the test images
+    lucky.metrics["epochs"][-1]["validation_mAP"] = 99.0
+    lucky.metrics["epochs"][-1]["test_mAP"] = 1.0
+    honest, oracle = (
+        {run.key: run for run in tuned_runs(config, runs, criterion)}
+        for criterion in (by_held_out, by_test)
+    )
+    assert len(honest) == len(oracle) == 2 * 2 * 2
+    key = next(
+        key for key in honest if key.method == "satl" and key.known_ratio == 0.5 and key.seed
+    )
+    assert honest[key].folder.path == lucky.folder.path
+    assert oracle[key].folder.path != lucky.folder.path
+    chosen = chosen_options(config, runs)
+    assert len(chosen) == 16
+    row = chosen[(chosen.method == "satl") & (chosen.seed == 1) & (chosen.chosen_by == "tuned")]
+    assert lucky.key.method in set(row.run)
+    assert f"q={config.trained[lucky.key.method].options['q']}" in " ".join(row.options)
+
+
+def test_tuned_methods_have_a_table_and_figures_of_their_own(tmp_path):
+    config = tuned()
+    write_runs(config, tmp_path)
+    write_report(config, tmp_path)
+    main, own = result_tables(config, "glyphs", evaluated_runs(config, tmp_path))
+    assert [block.name for block in main.blocks] == ["last", "best_on_validation", "best_on_test"]
+    assert [block.name for block in own.blocks] == ["tuned", "given", "oracle"]
+    for block in (*main.blocks, *own.blocks):
+        assert [row.method for row in block.rows] == ["partial_bce", "satl"], "no trial"
+    given, tuned_average = (own.blocks[i].rows[1].cells[-1].mean for i in (1, 0))
+    assert given == pytest.approx(main.blocks[0].rows[1].cells[-1].mean)
+    assert tuned_average > given, "here, held-out and test labels order the trials alike"
+    assert any("3 random trials" in note for note in own.notes)
+    assert (tmp_path / "figures" / "glyphs-tuned-map-by-known-ratio.png").is_file()
+    assert not list((tmp_path / "figures").glob("*trial*"))
+    options = pd.read_csv(tmp_path / "tables" / "tuned-options.csv")
+    assert set(options.chosen_by) == {"tuned", "oracle"}
