@@ -29,6 +29,7 @@ TINY = {
     "datasets": {"glyphs": {"format": "glyphs", "train_images": 60, "test_images": 30}},
     "methods": {"satl": {}, "partial_bce": {}},
     "known_ratios": [0.5, 0.9],
+    "validation": 0.25,
     "runs_per_job": 2,
     "model": {"backbone": "tiny", "weights": "glyphs", "feature_dim": 16, "attention_dim": 8},
     "training": {

@@ -11,11 +11,13 @@ from satl.config import Experiment
 from satl.core.files import write_json
 from satl.report.comparison_plots import comparison_plots
 from satl.report.evaluated import Run, commits
+from satl.report.plot_distances import distance_figure
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
 from satl.report.plot_scores import positive_counts, score_figure
 from satl.report.plot_thresholds import threshold_figure
 from satl.report.plotted import Plot, SkippedFigure
+from satl.report.score_distances import score_distances
 from satl.report.style import LineStyles, house_style, line_styles, lowest_middle_highest, save
 from satl.report.summary import summary_of
 from satl.report.tuned import runs_of_table
@@ -69,6 +71,7 @@ def _plots(
     for method in dict.fromkeys(run.key.method for run in runs):
         yield from _threshold_plots(dataset, [run for run in runs if run.key.method == method])
     yield from _pseudo_label_plot(dataset, runs, styles)
+    yield from _distance_plot(dataset, runs, styles)
 
 
 def _map_plot(
@@ -139,6 +142,28 @@ def _pseudo_label_plot(
     nominal = {run.key.method: aim for run in shown if (aim := _aimed_precision(run)) is not None}
     title = f"Quality of the pseudo-labels on {dataset} over the epochs"
     yield Plot(name, dataset, title, shown, pseudo_label_figure(rows, nominal, styles))
+
+
+def _distance_plot(
+    dataset: str, runs: list[Run], styles: LineStyles
+) -> Iterator[Plot | SkippedFigure]:
+    """How alike known and hidden labels score, of all methods under their own name."""
+    name = f"{dataset}-known-and-hidden"
+    means = {
+        run.key: score_distances(run.folder.score_histogram())
+        .groupby("side")[["distance", "expected"]].mean().reset_index()
+        for run in runs if run.key.method == run.config["method_class"]
+    }  # fmt: skip
+    rows = [
+        table.assign(method=key.method, known_ratio=key.known_ratio, seed=key.seed)
+        for key, table in means.items()
+    ]
+    if not rows or all(table.empty for table in rows):
+        yield SkippedFigure(name, dataset, "no category has enough known and hidden labels")
+        return
+    title = f"Kolmogorov–Smirnov distance of known and hidden labels on {dataset}, last epoch"
+    shown = [run for run in runs if run.key in means]
+    yield Plot(name, dataset, title, shown, distance_figure(pd.concat(rows), styles))
 
 
 def _quality(run: Run) -> pd.DataFrame:

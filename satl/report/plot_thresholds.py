@@ -51,21 +51,32 @@ def _draw(axes: Axes, rows: pd.DataFrame, side: str, named: dict[str, str]) -> N
             marker="osD^vP"[i], ms=3, markevery=max(1, len(by_epoch) // 5),
             markeredgecolor="white", markeredgewidth=0.4, label=f"{category} ({why})",
         )  # fmt: skip
-    without = int(by_epoch.iloc[-1].isna().sum())
-    if without:
+    notes = _outside(by_epoch.iloc[-1], *axes.get_ylim())
+    if notes:
         axes.text(
-            0.98, 0.97, f"no threshold at the end:\n{_categories(without, by_epoch.shape[1])}",
+            0.98, 0.97, "at the end: " + ",\n".join(notes),
             transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=FAINT,
         )  # fmt: skip
 
 
-def _categories(without: int, total: int) -> str:
-    return f"{without} of {total} " + ("category" if total == 1 else "categories")
+def _outside(last: pd.Series, low: float, high: float) -> list[str]:
+    """How many categories a panel from `low` to `high` cannot show in the last epoch."""
+    counts = {
+        "without a threshold": int(last.isna().sum()),
+        f"above {high:.0f}": int((last > high).sum()),
+        f"below {low:.0f}": int((last < low).sum()),
+    }
+    return [f"{count} of {len(last)} {where}" for where, count in counts.items() if count]
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:
-    """Room for all but the outermost fiftieth: thresholds of the first epochs can be far out."""
-    low, high = float(values.quantile(0.02)), float(values.quantile(0.98))
+    """Room for all but the outermost fiftieth, and for nothing beyond Tukey's outer fences.
+
+    Thresholds of the first epochs, and those of rare categories, can be so far out that all
+    others would be one line.
+    """
+    low, q1, q3, high = (float(values.quantile(q)) for q in (0.02, 0.25, 0.75, 0.98))
+    low, high = max(low, q1 - 3 * (q3 - q1)), min(high, q3 + 3 * (q3 - q1))
     margin = 0.12 * (high - low) + 1e-3
     return low - margin, high + margin
 

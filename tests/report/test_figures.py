@@ -27,7 +27,8 @@ CONFIG = experiment(
 )
 STEMS = (
     "glyphs-map-by-known-ratio", "glyphs-thresholds-satl",
-    "glyphs-score-distributions-satl", "glyphs-pseudo-labels", "glyphs-gains-by-category",
+    "glyphs-score-distributions-satl", "glyphs-pseudo-labels", "glyphs-known-and-hidden",
+    "glyphs-gains-by-category",
 )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def test_what_is_left_out_is_logged_and_listed_with_the_reason(tmp_path, caplog)
         write_figures(plain, evaluated_runs(plain, tmp_path), tmp_path / "figures")
     assert "glyphs-thresholds-partial_bce" in caplog.text
     assert "glyphs-pseudo-labels: left out" in caplog.text
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 1
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 2
     left_out = json.loads((tmp_path / "figures" / "index.json").read_text())["left_out"]
     reason = "partial_bce has no thresholds"
     assert {entry["name"]: entry["reason"] for entry in left_out} == {
@@ -208,7 +209,7 @@ def test_data_at_the_edge_are_drawn(tmp_path):
     metrics["selections"]["last"]["mAP"] = None
     (folder / "metrics.json").write_text(json.dumps(metrics))
     write_report(odd, tmp_path)
-    assert len(list((tmp_path / "figures").glob("*.pdf"))) == 5
+    assert len(list((tmp_path / "figures").glob("*.pdf"))) == 6
 
 
 @pytest.mark.parametrize("finite", [0, 1, 2])
@@ -221,7 +222,7 @@ def test_few_categories_with_a_threshold(finite):
     named = [text.get_text() for text in figure.legends[0].get_texts()][2:]
     assert len(figure.axes) == 1
     said = [text.get_text() for text in figure.axes[0].texts]
-    without = f"no threshold at the end:\n{3 - finite} of 3 categories"
+    without = f"at the end: {3 - finite} of 3 without a threshold"
     assert said == [without]
     assert [name[0] for name in named] == {0: [], 1: ["a"], 2: ["a", "b"]}[finite]
 
