@@ -93,7 +93,7 @@ def test_measuring_times_every_method():
 def test_the_command(tmp_path, capsys):
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(CONFIG))
     path = str(tmp_path / "x.yaml")
-    assert main(["estimate", "--configfile", path, "--seconds", "0.2"]) == 0
+    assert main(["estimate", "--config", path, "--seconds", "0.2"]) == 0
     text = capsys.readouterr().out
     assert "x: 12 runs in 4 training jobs" in text
     assert "photos: 1,000 training and 300 test images, 80 categories (80 categories" in text
