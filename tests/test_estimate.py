@@ -8,13 +8,13 @@ import torch
 import yaml
 
 from satl.cli import main
-from satl.cli.methods import checked_methods
 from satl.config import parse
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize
 from satl.estimate.cards import Card, count
 from satl.estimate.sizes import dataset_sizes, pixel_bytes, run_bytes
 from satl.estimate.times import Cost, DatasetCosts, measure, training_hours
+from satl.methods.registry import checked_methods
 
 CONFIG = {
     "name": "x",

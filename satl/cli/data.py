@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satl.cli.options import (
+from satl.cli._options import (
     Options,
     add_command,
     choose,

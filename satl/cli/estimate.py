@@ -2,7 +2,7 @@
 
 import argparse
 
-from satl.cli.options import add_command, config_option, device_option
+from satl.cli._options import add_command, config_option, device_option
 
 GIGABYTE = 10**9
 
@@ -18,10 +18,10 @@ def _estimate(commands) -> None:
 
 
 def _run_estimate(args: argparse.Namespace) -> None:
-    from satl.cli.methods import checked_methods
     from satl.config import load
     from satl.estimate.sizes import dataset_sizes
     from satl.estimate.times import measure, training_hours
+    from satl.methods.registry import checked_methods
     from satl.runs.provenance import device_name
     from satl.training.engine import choose_device
 
