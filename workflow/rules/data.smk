@@ -145,9 +145,9 @@ rule split:
     input:
         f"{DATA}/train.npz",
     output:
-        f"{DATA}/known-{{ratio}}.npz",
+        f"{DATA}/{KNOWN_PART}.npz",
     log:
-        f"{RESULTS}/logs/split/{{dataset}}-known-{{ratio}}.log",
+        f"{RESULTS}/logs/split/{{dataset}}-{KNOWN_PART}.log",
     conda:
         ENVIRONMENT
     params:
