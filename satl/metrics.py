@@ -1,4 +1,7 @@
-"""Metrics of multi-label recognition as pure NumPy functions; fractions in [0, 1], not per cent.
+"""Metrics of multi-label recognition as pure NumPy functions of scores and targets.
+
+All values are fractions in [0, 1]; `satl evaluate` makes per cent of them, which metrics.json,
+summary.csv, tables, figures and trackers show.
 
 `scores` are (N, C) floats, higher means more likely present; `targets` are (N, C), positive
 where > 0. A value that is not defined is NaN.
@@ -36,8 +39,8 @@ def all_metrics(scores: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     scripts count on those that are here: add a metric at the end.
 
     Returns:
-        {"mAP", "mAP_voc2012"}, `precision_recall_f1`, and the same among the three highest of
-        each image as {"OP3", "OR3", …}.
+        Fractions: {"mAP", "mAP_voc2012"}, `precision_recall_f1`, and the same among the three
+        highest of each image as {"OP3", "OR3", …}.
     """
     precisions = _precisions(*_checked(scores, targets))
     top3 = precision_recall_f1(scores, targets, top_k=3)

@@ -1,4 +1,4 @@
-"""How SATL reads thresholds off score distributions: one function per rule.
+"""How SATL reads thresholds off the score distributions of thresholds.py: one function per rule.
 
 `rule: NAME` in a config chooses the function of that name.
 """

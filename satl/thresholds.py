@@ -1,7 +1,8 @@
 """Score distributions of positives and negatives by category, and pseudo-labels by thresholds.
 
+What is measured and applied stands here, how thresholds are chosen in threshold_rules.py.
 Scores are logits z. All of this is a reading of SATL (docs/methods.md): the paper's equations
-were not at hand. The rules that read thresholds off these statistics are in threshold_rules.py.
+were not at hand.
 """
 
 from dataclasses import dataclass

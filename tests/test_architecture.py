@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from satl.cli.methods import method_class
 from satl.core.places import METHODS
+from satl.methods.registry import method_class
 
 ROOT = Path(__file__).parent.parent
 

@@ -146,6 +146,12 @@ def test_an_unavailable_device(folder, capsys):
     fails(capsys, wrong, "--device cuda:99", "try auto")
 
 
+@pytest.mark.parametrize("option", ["--config", "--configfile"])
+@pytest.mark.parametrize("command", ["check", "download", "estimate", "report", "track"])
+def test_one_option_names_the_experiment_in_all_commands(command, option, folder, capsys):
+    fails(capsys, [command, option, folder / "nowhere.yaml"], "nowhere.yaml: no such file")
+
+
 def test_a_ratio_outside_0_1(folder, capsys):
     words = ["split", folder / "train.npz", "--known-ratio", "1.5", "--out", folder / "s.npz"]
     fails(capsys, words, "known ratio 1.5 is outside (0, 1]")

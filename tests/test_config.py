@@ -4,11 +4,11 @@ import jsonschema
 import pytest
 import yaml
 
-from satl.cli.methods import checked_methods, method_class
-from satl.cli.schema import experiment_schema
 from satl.config import load, parse, read_options
 from satl.core.errors import UserError
 from satl.core.places import METHODS
+from satl.methods.registry import checked_methods, method_class
+from satl.methods.schema import experiment_schema
 
 ROOT = Path(__file__).parent.parent
 GLYPHS = {"format": "glyphs"}

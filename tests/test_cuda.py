@@ -8,10 +8,10 @@ import pytest
 import torch
 from trials import same_numbers, spec
 
-from satl.cli.methods import method_class
 from satl.config import load
 from satl.core.places import METHODS
 from satl.estimate.synthetic import synthetic_run
+from satl.methods.registry import method_class
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs.folder import RunFolder
 from satl.training.engine import train

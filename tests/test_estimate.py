@@ -8,13 +8,13 @@ import torch
 import yaml
 
 from satl.cli import main
-from satl.cli.methods import checked_methods
 from satl.config import parse
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize
 from satl.estimate.cards import Card, count
 from satl.estimate.sizes import dataset_sizes, pixel_bytes, run_bytes
 from satl.estimate.times import Cost, DatasetCosts, measure, training_hours
+from satl.methods.registry import checked_methods
 
 CONFIG = {
     "name": "x",
@@ -93,7 +93,7 @@ def test_measuring_times_every_method():
 def test_the_command(tmp_path, capsys):
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(CONFIG))
     path = str(tmp_path / "x.yaml")
-    assert main(["estimate", "--configfile", path, "--seconds", "0.2"]) == 0
+    assert main(["estimate", "--config", path, "--seconds", "0.2"]) == 0
     text = capsys.readouterr().out
     assert "x: 12 runs in 4 training jobs" in text
     assert "photos: 1,000 training and 300 test images, 80 categories (80 categories" in text

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_workflow import copy_tree, output, snakemake, write_config
+import yaml
+from test_workflow import TINY, copy_tree, output, snakemake, write_config
 
 PAGE = Path(__file__).parent.parent / "docs/extending.md"
 STEP = re.compile(
@@ -16,7 +17,7 @@ STEP = re.compile(
     r"\n\n```(?:python)?\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-SECTIONS = ("A figure", "A metric", "A command", "A loss", "A tracker")
+SECTIONS = ("A figure", "A metric", "A command", "A loss", "A config key", "A tracker")
 pytestmark = pytest.mark.slow
 
 
@@ -45,11 +46,21 @@ def insert(file: Path, anchor: str, side: str, code: str) -> None:
     file.write_text("".join(lines))
 
 
-def satl(tree: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "satl", *arguments]
+def python(tree: Path, *arguments: str) -> str:
+    command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, output(done)
     return done.stdout
+
+
+def satl(tree: Path, *arguments: str) -> str:
+    return python(tree, "-m", "satl", *arguments)
+
+
+def training_of_the_page() -> dict:
+    """The section `training` that the page shows with its config key."""
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", section("A config key"), re.M | re.S)
+    return yaml.safe_load(block)["training"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +71,8 @@ def extended(tmp_path_factory) -> Path:
     for name in SECTIONS:
         follow(tree, name)
     methods = {"partial_bce": {}, "assume_negative": {}}
-    write_config(tree, methods=methods, known_ratios=[0.5])
+    training = TINY["training"] | training_of_the_page()
+    write_config(tree, methods=methods, known_ratios=[0.5], training=training)
     done = snakemake(tree)
     assert done.returncode == 0, output(done)
     return tree
@@ -103,10 +115,39 @@ def test_the_loss_without_focus_is_that_of_partial_bce(extended):
         "assert torch.allclose(partial_focal(x, y, gamma=0), partial_bce(x, y))\n"
         "assert partial_focal(x, y) < partial_bce(x, y)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=extended, capture_output=True, text=True
-    )
-    assert done.returncode == 0, output(done)
+    python(extended, "-c", code)
+
+
+def test_the_config_key_is_on_record(extended):
+    run = extended / "results/tiny/runs/glyphs/partial_bce/known-0.50/seed-0"
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["training"].items() >= training_of_the_page().items()
+
+
+CLIPPED_STEP = """
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np, torch
+from satl.config import Training
+from satl.training.run import TrainingRun
+
+table = SimpleNamespace(labels=np.zeros((2, 1)), categories=("cat",))
+parts = torch.nn.Linear(2, 1), torch.nn.Identity()
+protocol = Training(max_grad_norm=0.5)
+run = TrainingRun("x", table, *parts, protocol, 1, 0, Path("x"), torch.device("cpu"))
+for parameter in run.trained:
+    parameter.grad = torch.full_like(parameter, 3.0)
+norms = []
+run.optimizer.register_step_pre_hook(
+    lambda *_: norms.append(torch.cat([p.grad.flatten() for p in run.trained]).norm().item())
+)
+run._update()
+assert np.allclose(norms, [0.5]), norms
+"""
+
+
+def test_the_config_key_acts_before_the_optimiser(extended):
+    python(extended, "-c", CLIPPED_STEP)
 
 
 def test_what_is_added_has_the_style_of_the_rest(extended):

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from trials import TRAINING, spec
 
-from satl.cli.methods import method_class
 from satl.config import load
 from satl.core.errors import UserError
 from satl.core.places import METHODS
 from satl.data.images.batches import Images
 from satl.estimate.synthetic import synthetic_run
+from satl.methods.registry import method_class
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs import provenance
 from satl.training import engine

@@ -168,7 +168,7 @@ def test_an_infinite_loss_names_the_step_and_keeps_the_last_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingRun, "train_step", step)
-        message = r"satl known-0.5: .*not finite at step 2 of 4 in epoch 2.*learning_rate"
+        message = r"satl known-0.50: .*not finite at step 2 of 4 in epoch 2.*learning_rate"
         with pytest.raises(UserError, match=message):
             train(shared, [spec(observed, tmp_path / "run")])
     assert not (tmp_path / "run").exists()
@@ -188,7 +188,7 @@ def test_a_diverged_run_does_not_stop_the_others(tmp_path, shared, observed, mon
     with monkeypatch.context() as patch:
         patch.setattr(TrainingRun, "train_step", step)
         with pytest.raises(
-            UserError, match=r"^satl known-0.5: the loss .* is not finite at step 1"
+            UserError, match=r"^satl known-0.50: the loss .* is not finite at step 1"
         ):
             train(shared, runs)
     assert not (tmp_path / "satl").exists()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from satl.cli.methods import checked_method
 from satl.config import MethodEntry, Model, Training
+from satl.methods.registry import checked_method
 from satl.models.backbone import initial_weights
 from satl.runs.folder import RunFolder
 from satl.training import trainer

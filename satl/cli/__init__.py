@@ -1,6 +1,7 @@
 """The command line: one sub-command for each arrow of the data flow.
 
-Here and in the modules beside this nothing heavy is imported before a command runs.
+Each module beside this is a group of commands; what they share is in _options.py. Nothing heavy
+is imported before a command runs.
 """
 
 import argparse

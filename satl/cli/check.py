@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from satl.cli.options import add_command, config_option
+from satl.cli._options import add_command, config_option
 
 
 def _check(commands) -> None:
@@ -17,10 +17,10 @@ def _check(commands) -> None:
 
 
 def _run_check(args: argparse.Namespace) -> None:
-    from satl.cli.methods import checked_methods
     from satl.config import load
     from satl.core.errors import UserError
     from satl.core.files import write_text
+    from satl.methods.registry import checked_methods
     from satl.models.backbone import check_backbone
 
     experiment = load(args.config)
@@ -49,7 +49,7 @@ def _schema(commands) -> None:
 
 
 def _run_schema(args: argparse.Namespace) -> None:
-    from satl.cli.schema import experiment_schema
+    from satl.methods.schema import experiment_schema
 
     print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satl.cli.options import (
+from satl.cli._options import (
     Options,
     add_command,
     choose,
@@ -51,7 +51,7 @@ def _table(commands: Any) -> None:
     text = "read annotations into a label table: of a config's data set, or a COCO file"
     parser = add_command(commands, "table", _run_table, text)
     config = parser.add_argument_group("a data set of a config, of any format")
-    path_option(config, "--config", "the experiment file (YAML)", required=False)
+    config_option(config, required=False)
     _dataset_option(config, required=False)
     config.add_argument("--part", choices=("train", "test"))
     path_option(config, "--prepared", "folder that `satl prepare` wrote", required=False)

@@ -1,9 +1,8 @@
 """`satl estimate`: runs, disk and hours of an experiment, before anything is downloaded."""
 
 import argparse
-from pathlib import Path
 
-from satl.cli.options import add_command, device_option
+from satl.cli._options import add_command, config_option, device_option
 
 GIGABYTE = 10**9
 
@@ -11,10 +10,7 @@ GIGABYTE = 10**9
 def _estimate(commands) -> None:
     text = "tell runs, images, disk and training time of an experiment before it is started"
     parser = add_command(commands, "estimate", _run_estimate, text)
-    parser.add_argument(
-        "--configfile", "--config", type=Path, required=True, metavar="FILE", dest="config",
-        help="the experiment file (YAML)",
-    )  # fmt: skip
+    config_option(parser)
     parser.add_argument(
         "--seconds", type=float, default=120, help="to measure for, on this machine (120)"
     )
@@ -22,10 +18,10 @@ def _estimate(commands) -> None:
 
 
 def _run_estimate(args: argparse.Namespace) -> None:
-    from satl.cli.methods import checked_methods
     from satl.config import load
     from satl.estimate.sizes import dataset_sizes
     from satl.estimate.times import measure, training_hours
+    from satl.methods.registry import checked_methods
     from satl.runs.provenance import device_name
     from satl.training.engine import choose_device
 

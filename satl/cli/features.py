@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from satl.cli.options import add_command, config_option, device_option, out_option, path_option
+from satl.cli._options import add_command, config_option, device_option, out_option, path_option
 
 
 def _features(commands: Any) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from satl.cli.options import add_command, out_option, path_option
+from satl.cli._options import add_command, out_option, path_option
 from satl.core.errors import UserError
 
 

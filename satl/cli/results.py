@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from satl.cli.options import add_command, config_option, path_option, results_option
+from satl.cli._options import add_command, config_option, path_option, results_option
 from satl.core.errors import UserError
 
 

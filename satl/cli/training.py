@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satl.cli.options import (
+from satl.cli._options import (
     add_command,
     choose,
     config_option,
@@ -99,9 +99,9 @@ def _train(commands) -> None:
 
 
 def _run_train(args: argparse.Namespace) -> None:
-    from satl.cli.methods import checked_method
     from satl.config import load
     from satl.data.table import LabelTable
+    from satl.methods.registry import checked_method
     from satl.training.context import RunSpec, TrainingContext
     from satl.training.engine import choose_device, train
     from satl.training.lease import leased_device

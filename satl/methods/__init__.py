@@ -1,1 +1,4 @@
-"""The contract of a method, and SATL itself. The other methods are in `baselines/`."""
+"""The contract of a method, SATL itself, and how methods are found by their names.
+
+The other methods are in `baselines/`.
+"""

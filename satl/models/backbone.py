@@ -1,4 +1,7 @@
-"""Convolutional backbones, cut into a frozen part and the last stages, which methods train."""
+"""Convolutional backbones, cut into a frozen part and the last stages, which methods train.
+
+Which networks there are, and how each is built, is in backbone_networks.py.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from satl.config import Model
 from satl.config.explain import suggestion
 from satl.core.errors import UserError
 from satl.core.seeds import derive_seed
-from satl.models.networks import (
+from satl.models.backbone_networks import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     OWN,

@@ -12,6 +12,11 @@ TRAIN_FILES = (
 )  # fmt: skip
 EVALUATION_FILES = ("metrics.json", "score_histogram.parquet", "bootstrap.npz")
 
+# Parts of paths, formatted here and nowhere else; to the workflow they are patterns.
+KNOWN_PART = "known-{ratio}"
+SEED_PART = "seed-{seed}"
+JOB_PATH = f"{{dataset}}/{SEED_PART}/{{job}}"
+
 
 @dataclass(frozen=True, order=True)
 class RunKey:
@@ -22,10 +27,19 @@ class RunKey:
     known_ratio: float
     seed: int
 
+    @property
+    def known_part(self) -> str:
+        """What paths and people call the known ratio: known-0.10."""
+        return KNOWN_PART.format(ratio=ratio_name(self.known_ratio))
+
+    @property
+    def seed_part(self) -> str:
+        """What paths and people call the seed: seed-0."""
+        return SEED_PART.format(seed=self.seed)
+
     def within(self, folder: Path) -> Path:
         """DATASET/METHOD/known-RATIO/seed-SEED below `folder`."""
-        ratio = f"known-{ratio_name(self.known_ratio)}"
-        return Path(folder, self.dataset, self.method, ratio, f"seed-{self.seed}")
+        return Path(folder, self.dataset, self.method, self.known_part, self.seed_part)
 
     def folder(self, experiment: Path) -> Path:
         """Where this run lies in the results folder of its experiment."""
@@ -42,24 +56,26 @@ class TrainingJob:
     def name(self) -> str:
         """The first run, and how many more there are: satl-known-0.10+8."""
         first, more = self.runs[0], len(self.runs) - 1
-        name = f"{first.method}-known-{ratio_name(first.known_ratio)}"
+        name = f"{first.method}-{first.known_part}"
         return f"{name}+{more}" if more else name
+
+    @property
+    def path(self) -> Path:
+        """DATASET/seed-SEED/NAME, below the folders of trainings and of logs."""
+        first = self.runs[0]
+        return Path(JOB_PATH.format(dataset=first.dataset, seed=first.seed, job=self.name))
 
     def folder(self, experiment: Path) -> Path:
         """Where this job writes its runs, each to METHOD/known-RATIO."""
-        first = self.runs[0]
-        return Path(experiment, "training", first.dataset, f"seed-{first.seed}", self.name)
+        return Path(experiment, "training", self.path)
 
     def run_folder(self, experiment: Path, run: RunKey) -> Path:
         """Where this job writes one of its runs."""
-        return self.folder(experiment) / run.method / f"known-{ratio_name(run.known_ratio)}"
+        return self.folder(experiment) / run.method / run.known_part
 
     def log(self, experiment: Path, step: str) -> Path:
         """Where `step` (train, evaluate) of this job writes what it says."""
-        first = self.runs[0]
-        return Path(
-            experiment, "logs", step, first.dataset, f"seed-{first.seed}", f"{self.name}.log"
-        )
+        return Path(experiment, "logs", step, f"{self.path}.log")
 
 
 def training_jobs(experiment: Experiment) -> list[TrainingJob]:

@@ -205,7 +205,7 @@ def _run_entry(run: Run) -> Entry:
     key, folder = run.key, run.folder.path
     params = flatten({name: run.config[name] for name in ("options", "training", "model")})
     return Entry(
-        name=f"{key.method} known-{ratio_name(key.known_ratio)} seed-{key.seed}",
+        name=f"{key.method} {key.known_part} {key.seed_part}",
         content=_content([folder / name for name in RUN_FILES]),
         artifacts=[(folder / name, None) for name in RUN_ARTIFACTS],
         tags={

@@ -55,8 +55,8 @@ class RunSpec:
     @property
     def title(self) -> str:
         """What messages call this run."""
-        ratio = self.observed.info.get("known_ratio")
-        return f"{self.variant} known-{ratio}" if ratio else self.variant
+        masked = "known_ratio" in self.observed.info
+        return f"{self.variant} {self.key.known_part}" if masked else self.variant
 
 
 @dataclass(frozen=True)

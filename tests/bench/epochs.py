@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from satl.cli.methods import method_class
 from satl.data.table import LabelTable
+from satl.methods.registry import method_class
 from satl.models.backbone import build_backbone, initial_weights
 from satl.training.context import RunSpec, TrainingContext
 from satl.training.engine import build_run, feature_source

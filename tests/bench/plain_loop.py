@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from satl.cli.methods import method_class
 from satl.config import Model, Training
 from satl.data.embeddings import word_embeddings
 from satl.data.images.batches import IMAGENET_MEAN, IMAGENET_STD
 from satl.data.table import LabelTable
 from satl.methods.base import Context, Progress
+from satl.methods.registry import method_class
 from satl.models.backbone import Backbone, build_network
 from satl.models.decoupling import SemanticDecoupling
 

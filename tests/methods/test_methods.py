@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from satl.cli.methods import method_class
 from satl.config import Model
 from satl.core.places import METHODS
 from satl.methods.base import Context, Progress
+from satl.methods.registry import method_class
 from satl.models.backbone import build_backbone, initial_weights
 from satl.runs.folder import THRESHOLD_COLUMNS
 

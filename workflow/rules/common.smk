@@ -26,7 +26,7 @@ from satl.core.errors import UserError
 from satl.core.files import write_text
 from satl.core.locks import hold_until_exit
 from satl.core.places import method_module
-from satl.runs.layout import run_keys, training_jobs
+from satl.runs.layout import JOB_PATH, KNOWN_PART, run_keys, training_jobs
 
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 

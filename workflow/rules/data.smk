@@ -145,9 +145,9 @@ rule split:
     input:
         f"{DATA}/train.npz",
     output:
-        f"{DATA}/known-{{ratio}}.npz",
+        f"{DATA}/{KNOWN_PART}.npz",
     log:
-        f"{RESULTS}/logs/split/{{dataset}}-known-{{ratio}}.log",
+        f"{RESULTS}/logs/split/{{dataset}}-{KNOWN_PART}.log",
     conda:
         ENVIRONMENT
     params:
@@ -163,6 +163,6 @@ use rule split as split_held_out with:
     input:
         f"{DATA}/validation.npz",
     output:
-        f"{DATA}/validation-known-{{ratio}}.npz",
+        f"{DATA}/validation-{KNOWN_PART}.npz",
     log:
-        f"{RESULTS}/logs/split/{{dataset}}-validation-known-{{ratio}}.log",
+        f"{RESULTS}/logs/split/{{dataset}}-validation-{KNOWN_PART}.log",

@@ -65,7 +65,7 @@ rule features:
         " --weights {input.weights} --device {params.device} --out {output.maps} > {log} 2>&1"
 
 
-TRAINING = f"{RESULTS}/training/{{dataset}}/seed-{{seed}}/{{job}}"
+TRAINING = f"{RESULTS}/training/{JOB_PATH}"
 
 
 def runs_of(wildcards):
@@ -149,7 +149,7 @@ rule train:
     output:
         directory(TRAINING),
     log:
-        f"{RESULTS}/logs/train/{{dataset}}/seed-{{seed}}/{{job}}.log",
+        f"{RESULTS}/logs/train/{JOB_PATH}.log",
     conda:
         ENVIRONMENT
     threads: EXPERIMENT.training.threads

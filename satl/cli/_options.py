@@ -24,9 +24,12 @@ def path_option(parser: Options, option: str, text: str, required: bool = True) 
     parser.add_argument(option, type=Path, required=required, metavar="FILE", help=text)
 
 
-def config_option(parser: Parser) -> None:
-    """`--config`."""
-    path_option(parser, "--config", "the experiment file (YAML)")
+def config_option(parser: Options, required: bool = True) -> None:
+    """`--config`; `--configfile`, as Snakemake calls it, is the same."""
+    parser.add_argument(
+        "--config", "--configfile", type=Path, required=required, metavar="FILE",
+        help="the experiment file (YAML)",
+    )  # fmt: skip
 
 
 def out_option(parser: Parser, text: str) -> None:

@@ -1,6 +1,7 @@
-"""Classification networks by name, torchvision's and timm's, as the stages they consist of.
+"""The networks that backbones are cut from, by name: ours, torchvision's and timm's, in stages.
 
-timm takes over a second to import, so that only its own networks import it.
+A network that timm lacks is added here: its name in `OWN`, its construction in `build_network`,
+its stages in `build_stages`. timm takes over a second to import, so only its own networks do.
 """
 
 from collections import OrderedDict

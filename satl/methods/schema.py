@@ -6,9 +6,9 @@ For editors, which complete keys from what `python -m satl schema` prints (`make
 
 from typing import Any
 
-from satl.cli.methods import method_class
 from satl.config import Experiment
 from satl.core.places import METHODS
+from satl.methods.registry import method_class
 
 
 def experiment_schema() -> dict[str, Any]:
