@@ -75,14 +75,19 @@ class CSL(Method[CSLOptions]):
 
 
 def ignored_unknown(
-    logits: Tensor, labels: Tensor, prior: Tensor, prior_threshold: float, top_k: int, clip: float
+    logits: Tensor,
+    labels: Tensor,
+    prior: Tensor | None,
+    prior_threshold: float,
+    top_k: int,
+    clip: float,
 ) -> Tensor:
     """Unknown entries that are likely to be present.
 
     Args:
         logits: (B, C).
         labels: (B, C), +1 / -1 / 0.
-        prior: (C,) estimated shares of positives.
+        prior: (C,) estimated shares of positives; None: not known, and no category is ignored.
         prior_threshold: η; where the prior exceeds it, all unknown entries are ignored.
         top_k: unknown entries of the batch, of the highest scores, that are ignored.
         clip: of the loss; scores up to it cost nothing, so that they rank alike and last.
@@ -92,7 +97,8 @@ def ignored_unknown(
     """
     unknown = labels == 0
     cost = (torch.sigmoid(logits.detach().float()) - clip).clamp(min=0)
-    return largest_among(cost, unknown, top_k) | (unknown & (prior > prior_threshold))
+    likely = largest_among(cost, unknown, top_k)
+    return likely if prior is None else likely | (unknown & (prior > prior_threshold))
 
 
 def selective_terms(

@@ -47,10 +47,9 @@ def test_csl_ignores_frequent_categories_by_the_scores_of_the_epoch_before():
 
 
 def test_csl_ignores_the_likeliest_unknown_entries_of_a_batch():
-    prior = torch.zeros(4)
-    ignored = ignored_unknown(LOGITS, LABELS, prior, 0.5, 3, 0.0)
+    ignored = ignored_unknown(LOGITS, LABELS, None, 0.5, 3, 0.0)
     assert ignored.int().tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-    assert torch.equal(ignored_unknown(LOGITS, LABELS, prior, 0.5, 99, 0.0), LABELS == 0)
+    assert torch.equal(ignored_unknown(LOGITS, LABELS, None, 0.5, 99, 0.0), LABELS == 0)
 
 
 def test_csl_takes_k_entries_per_image_and_averages_over_the_rest():

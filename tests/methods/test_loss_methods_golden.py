@@ -44,7 +44,7 @@ def test_csl(name):
     labels, mode = g["labels"], name.split("_g")[0].removeprefix("csl_")
     ignored = {"ignore": labels == 0, "negative": labels == 2}.get(mode)
     if ignored is None:
-        prior = g["prior"] if mode == "selective_prior" else torch.zeros_like(g["prior"])
+        prior = g["prior"] if mode == "selective_prior" else None
         eta, top_k = float(g["prior_threshold"]), int(g["likelihood_topk"]) * len(labels)
         ignored = csl.ignored_unknown(logits, labels, prior, eta, top_k, float(g["clip"]))
     gammas = (float(g[f"gamma_{kind}"]) for kind in ("pos", "neg", "unann"))
