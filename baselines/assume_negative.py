@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from satl.core.labels import NEGATIVE, UNKNOWN
-from satl.losses import partial_bce
+from satl.losses import absent_filled, partial_bce
 from satl.methods.base import Hyperparameters, Method, Progress, StepResult
 from satl.models.outputs import Outputs
 
@@ -15,5 +14,4 @@ class AssumeNegative(Method[Hyperparameters]):
     """
 
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
-        filled = labels.masked_fill(labels == UNKNOWN, NEGATIVE)
-        return StepResult({"known": partial_bce(outputs.logits, filled)})
+        return StepResult({"known": partial_bce(outputs.logits, absent_filled(labels))})

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from satl.core.labels import NEGATIVE, UNKNOWN
+
 
 def bce_terms(logits: Tensor, labels: Tensor) -> Tensor:
     """Entry-wise binary cross-entropy, shape of `logits`.
@@ -32,6 +34,25 @@ def partial_bce(logits: Tensor, labels: Tensor, margin: float = 0.0) -> Tensor:
     counted = labels.abs() > margin
     terms = bce_terms(logits, torch.where(counted, labels, 0))
     return terms.sum() / counted.sum().clamp(min=1)
+
+
+def absent_filled(labels: Tensor) -> Tensor:
+    """Labels with every unknown one taken for absent."""
+    return labels.masked_fill(labels == UNKNOWN, NEGATIVE)
+
+
+def largest_among(values: Tensor, among: Tensor, count: int) -> Tensor:
+    """The `count` largest `values` of the entries `among`, or all of these if they are fewer.
+
+    Args:
+        values, among: of one shape; `among` is bool.
+
+    Returns:
+        Bool, same shape. Of equal values the first ones are taken, on every device.
+    """
+    order = values.masked_fill(~among, -torch.inf).flatten().argsort(descending=True, stable=True)
+    taken = torch.zeros_like(among).flatten().scatter(0, order[:count], True)
+    return taken.view_as(among) & among
 
 
 def differential_ranking(logits: Tensor, labels: Tensor) -> Tensor:
@@ -82,12 +103,46 @@ def pair_asymmetric(
     present = labels > 0
     i, j = pair_indices(labels.shape[1], labels.device)
     target = present[:, i] & present[:, j]
-    logits = pair_logits.float()
-    absent = (torch.sigmoid(-logits) + clip).clamp(min=1e-8, max=1)
-    log_right = torch.where(target, F.logsigmoid(logits), absent.log())
-    wrong = 1 - torch.where(target, torch.sigmoid(logits), absent)
-    focus = torch.where(target, wrong.pow(gamma_pos), wrong.pow(gamma_neg))
+    log_right, focus = _asymmetric(pair_logits, target, gamma_pos, gamma_neg, clip)
     return -(log_right * focus).sum() / max(1, target.numel())
+
+
+def asymmetric_terms(
+    logits: Tensor, labels: Tensor, gamma_pos: float, gamma_neg: float, clip: float
+) -> Tensor:
+    """Entry-wise asymmetric loss, unknown labels counted as absent (Ridnik et al., ICCV 2021).
+
+    With p = σ(x) and q = min(1 - p + clip, 1): -(1 - p)^γ₊ log p where present, else
+    -(1 - q)^γ₋ log q. The focusing factors carry no gradient.
+
+    Args:
+        logits: (B, C).
+        labels: (B, C), +1 / -1 / 0.
+        gamma_pos, gamma_neg: how fast easy entries lose weight; 0 on both sides is BCE.
+        clip: probability below which an absent entry costs nothing.
+
+    Returns:
+        (B, C).
+    """
+    log_right, focus = _asymmetric(logits, labels > 0, gamma_pos, gamma_neg, clip)
+    return -log_right * focus.detach()
+
+
+def _asymmetric(
+    logits: Tensor, present: Tensor, gamma_pos: float, gamma_neg: float, clip: float
+) -> tuple[Tensor, Tensor]:
+    """Logarithm of the probability given to each target, and the factor that focuses on it."""
+    logits = logits.float()
+    absent = (torch.sigmoid(-logits) + clip).clamp(min=1e-8, max=1)
+    log_right = torch.where(present, F.logsigmoid(logits), absent.log())
+    wrong = 1 - torch.where(present, torch.sigmoid(logits), absent)
+    return log_right, torch.where(present, wrong.pow(gamma_pos), wrong.pow(gamma_neg))
+
+
+def focal_terms(logits: Tensor, gamma: float) -> Tensor:
+    """-(1 - p)^γ log p with p = σ(x), entry by entry; the gradient passes through both factors."""
+    logits = logits.float()
+    return -torch.exp(gamma * F.logsigmoid(-logits)) * F.logsigmoid(logits)
 
 
 def pair_indices(categories: int, device: torch.device) -> tuple[Tensor, Tensor]:

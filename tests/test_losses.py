@@ -3,7 +3,13 @@ import torch
 import torch.nn.functional as F
 from conftest import golden
 
-from satl.losses import contrastive, differential_ranking, pair_asymmetric, partial_bce
+from satl.losses import (
+    contrastive,
+    differential_ranking,
+    largest_among,
+    pair_asymmetric,
+    partial_bce,
+)
 
 
 def tensors(name):
@@ -114,3 +120,16 @@ def test_heads_losses_are_finite_for_degenerate_batches(batch, value):
     (contrastive(features, labels) + pair_asymmetric(pair_logits, labels, clip=0)).backward()
     assert torch.isfinite(features.grad).all()
     assert torch.isfinite(pair_logits.grad).all()
+
+
+def test_largest_among_takes_no_more_than_there_are_and_the_first_of_equals():
+    values = torch.tensor([[9.0, 1.0, 2.0], [2.0, -3.0, 2.0]])
+    among = torch.tensor([[False, True, True], [True, True, True]])
+    taken = [largest_among(values, among, count).int().tolist() for count in (0, 2, 4, 9)]
+    assert taken == [
+        [[0, 0, 0], [0, 0, 0]],
+        [[0, 0, 1], [1, 0, 0]],
+        [[0, 1, 1], [1, 0, 1]],
+        among.int().tolist(),
+    ]
+    assert not largest_among(values, torch.zeros_like(among), 3).any()

@@ -63,19 +63,34 @@ def test_resuming_gives_the_same_bits(tmp_path, shared, observed, monkeypatch, s
     assert done[0] == ((stop_at - 1) // STEPS, 0), "finished epochs are not repeated"
 
 
-@pytest.mark.parametrize("method", ["satl", "sst", "sarb", "hst", "curriculum_labeling"])
+FLIPPING = {"scheme": "correct_permanently", "delta": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("satl", {}),
+        ("sst", {}),
+        ("sarb", {}),
+        ("hst", {}),
+        ("curriculum_labeling", {}),
+        ("csl", {"likely": 1, "prior_threshold": 0.3}),
+        ("large_loss", FLIPPING),
+        ("boost_lu", FLIPPING),
+    ],
+)
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_a_checkpoint_in_mid_epoch_gives_the_same_bits(
-    tmp_path, shared, observed, monkeypatch, every_step_saves, method, accumulate
+    tmp_path, shared, observed, monkeypatch, every_step_saves, method, options, accumulate
 ):
     protocol = TRAINING.model_copy(update={"accumulate": accumulate})
     shared = replace(shared, training=protocol)
-    train(apart(shared), [spec(observed, tmp_path / "whole", method)])
+    train(apart(shared), [spec(observed, tmp_path / "whole", method, **options)])
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         stop_before_step(patch, 8)
-        train(shared, [spec(observed, tmp_path / "run", method)])
+        train(shared, [spec(observed, tmp_path / "run", method, **options)])
     done = stop_before_step(monkeypatch, None)
-    train(shared, [spec(observed, tmp_path / "run", method)])
+    train(shared, [spec(observed, tmp_path / "run", method, **options)])
     same_numbers(tmp_path / "whole", tmp_path / "run")
     assert done[0] == (1, 3), "goes on after the last update of the weights"
 

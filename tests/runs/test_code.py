@@ -13,6 +13,7 @@ from satl.runs.fingerprint import training_code
 
 GRAPH = {"sst", "sarb", "hst", "dsrb"}
 ALL = set(METHODS)
+WITHOUT_BCE = {"asl", "partial_asl", "csl", "hill", "splc"}
 
 
 @pytest.fixture
@@ -73,7 +74,10 @@ EDITS = {
     "a baseline": ("baselines/partial_bce.py", "outputs.logits", "2 * outputs.logits",
                    {"partial_bce"}),
     "a loss of some": ("satl/losses.py", "F.normalize(features", "F.normalize(2 * features", GRAPH),
-    "a loss of all": ("satl/losses.py", "terms * sign.abs()", "2 * terms * sign.abs()", ALL),
+    "a loss of most": ("satl/losses.py", "terms * sign.abs()", "2 * terms * sign.abs()",
+                       ALL - WITHOUT_BCE),
+    "a part of two methods": ("satl/methods/parts/large_loss.py", "math.ceil", "math.floor",
+                              {"large_loss", "boost_lu"}),
     "the loop": ("satl/training/trainer.py", "training_order(images", "training_order(1 * images",
                  ALL),
     "what images become": ("satl/data/images/batches.py", "(0.485, ", "(0.5, ", ALL),
