@@ -60,7 +60,7 @@ CATEGORIES: tuple[Category, ...] = (
     Category(31, "flower", "picnic", "✿❀❁", 0.95, tilt=180, crowd=0.9),
     Category(32, "cat", "picnic", "🐱😺😸", 0.48, size=(0.30, 0.50), tilt=15),
     Category(35, "hot drink", "picnic", "☕", 0.30, contrast=0.75, tilt=12),
-    Category(40, "note", "picnic", "♩♪♫♬", 0.16, size=SMALL, contrast=0.8, crowd=0.8),
+    Category(40, "note", "picnic", "♩♪♫♬", 0.16, size=MEDIUM, contrast=0.9, crowd=0.8),
 )
 
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(category.group for category in CATEGORIES))
