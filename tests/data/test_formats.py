@@ -35,8 +35,25 @@ def coco_section(folder: Path, test_categories=CATEGORY_NAMES) -> dict:
     }
 
 
+def csv_section(folder: Path) -> dict:
+    """COCO's sample as rows of 1 and 0, an unknown in each third row."""
+    section = coco_section(folder)
+    for part in PARTS:
+        table = FORMATS["coco"].model_validate(section).read(part)
+        lines = [",".join(["image", *table.categories])]
+        for row, (name, labels) in enumerate(zip(table.file_names, table.labels, strict=True)):
+            codes = ["1" if label > 0 else "0" for label in labels]
+            lines.append(",".join([name, *([""] if row % 3 == 0 else codes[:1]), *codes[1:]]))
+        (folder / f"{part}.csv").write_text("\n".join(lines))
+    return {"format": "csv"} | {
+        part: {"labels": str(folder / f"{part}.csv"), "images": section[part]["images"]}
+        for part in PARTS
+    }
+
+
 SAMPLES = {  # a section of each format, and the data it names
     "coco": coco_section,
+    "csv": csv_section,
     "glyphs": lambda folder: {"format": "glyphs", "train_images": 24, "test_images": 12},
     "vg": lambda folder: vg_config(write_vg(folder)),
 }
@@ -91,6 +108,7 @@ def test_reading_gives_two_tables_of_the_promised_size(name, tmp_path):
             dataset.prepare(tmp_path / "prepared")
     train, test = (dataset.read(part, prepared) for part in PARTS)
     check_same_categories(train, test)
+    assert (train.labels == 0).any() == dataset.may_be_partial
     dropping = dataset.model_copy(update={"unannotated": "drop"}).table("train", prepared)
     assert np.array_equal(dropping.labels, train.labels[(train.labels == 1).any(1)])
     size = dataset.size()

@@ -17,6 +17,7 @@ from satl.data.formats.base import (
     DatasetSize,
     ExpectedImages,
     Part,
+    check_expected,
     expected_count,
 )
 
@@ -115,7 +116,7 @@ def read_coco(
     coco = _open(annotations)
     records = coco.dataset["images"]
     labels = _labels(coco, crowds, annotations)
-    _check_count(len(records), expected_images, annotations)
+    check_expected(len(records), expected_images, annotations)
     if not records:
         raise UserError(f"{annotations}: lists no image; is this the right annotation file?")
     names = tuple(record["file_name"] for record in records)
@@ -180,11 +181,3 @@ def _check_unique(dataset: dict[str, Any], annotations: Path) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{annotations}: two categories are called {twice!r}")
-
-
-def _check_count(found: int, expected: int | None, annotations: Path) -> None:
-    if expected is not None and found != expected:
-        raise UserError(
-            f"{annotations}: {found} images, but expected_images says {expected}; "
-            "is the file complete, and of the right year and split?"
-        )
