@@ -1,5 +1,6 @@
 """What every data format must do, and how one is added: by one file, as docs/extending.md says."""
 
+import json
 import re
 import subprocess
 import sys
@@ -51,10 +52,29 @@ def csv_section(folder: Path) -> dict:
     }
 
 
+def lvis_section(folder: Path) -> dict:
+    """COCO's sample, where the last category was looked for in some images only."""
+    section = coco_section(folder)
+    for part in PARTS:
+        path = Path(section[part]["annotations"])
+        content = json.loads(path.read_text())
+        *searched, last = (category["id"] for category in content["categories"])
+        for place, record in enumerate(content["images"]):
+            shown = {
+                a["category_id"] for a in content["annotations"] if a["image_id"] == record["id"]
+            }
+            looked_for = {*searched, *([last] if place % 2 else [])}
+            record |= {"neg_category_ids": sorted(looked_for - shown)}
+            record |= {"not_exhaustive_category_ids": sorted(shown)[:1]}
+        path.write_text(json.dumps(content))
+    return section | {"format": "lvis"}
+
+
 SAMPLES = {  # a section of each format, and the data it names
     "coco": coco_section,
     "csv": csv_section,
     "glyphs": lambda folder: {"format": "glyphs", "train_images": 24, "test_images": 12},
+    "lvis": lvis_section,
     "vg": lambda folder: vg_config(write_vg(folder)),
 }
 each_format = pytest.mark.parametrize("name", FORMATS)
