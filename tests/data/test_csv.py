@@ -96,7 +96,7 @@ def test_whether_labels_may_be_partial_is_a_matter_of_the_codes(folder):
         ("p2/b.jpg,F,2,1", r"train\.csv:6, column 'Edema': '2' is none of the codes .*name the c"),
         ("p1/./a.jpg,F,1,1", r"train\.csv:6: image p1/a\.jpg stands in line 2 already"),
         ("p2/b.jpg,F,1,1", r"1 of the 4 images .*train\.csv names are missing: p2/b\.jpg"),
-        ("p2/b.jpg,F,1", r"train\.csv:6: 3 values, but the header has 4"),
+        ("p2/b.jpg,F,1", r"train\.csv:6: 3 values, but the first line has 4"),
         (" ,F,1,1", r"train\.csv:6: names no image"),
         ('"p2/b.jpg,F,1,1', r"train\.csv:\d: not a CSV file \(unexpected end of data"),
     ],

@@ -70,11 +70,31 @@ def lvis_section(folder: Path) -> dict:
     return section | {"format": "lvis"}
 
 
+def open_images_section(folder: Path) -> dict:
+    """COCO's sample, every second label verified."""
+    coco = FORMATS["coco"].model_validate(coco_section(folder))
+    for part in PARTS:
+        table = coco.read(part)
+        lines = ["ImageID,Source,LabelName,Confidence"]
+        for (row, column), label in np.ndenumerate(table.labels):
+            if (row + column) % 2:
+                image = table.file_names[row].removesuffix(".jpg")
+                lines.append(f"{image},verification,/m/{column},{int(label > 0)}")
+        (folder / f"{part}.csv").write_text("\n".join(lines))
+    classes = [f"/m/{column},{name}" for column, name in enumerate(CATEGORY_NAMES)]
+    (folder / "classes.csv").write_text("\n".join(classes))
+    return {"format": "open_images", "classes": str(folder / "classes.csv")} | {
+        part: {"labels": [str(folder / f"{part}.csv")], "images": str(folder / part / "images")}
+        for part in PARTS
+    }
+
+
 SAMPLES = {  # a section of each format, and the data it names
     "coco": coco_section,
     "csv": csv_section,
     "glyphs": lambda folder: {"format": "glyphs", "train_images": 24, "test_images": 12},
     "lvis": lvis_section,
+    "open_images": open_images_section,
     "vg": lambda folder: vg_config(write_vg(folder)),
 }
 each_format = pytest.mark.parametrize("name", FORMATS)

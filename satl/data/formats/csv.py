@@ -1,6 +1,5 @@
 """Labels in CSV files: one row per image, one column per category."""
 
-import csv
 import os
 from array import array
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from satl.core.errors import UserError
-from satl.core.files import existing
 from satl.core.strict import Strict
+from satl.data.csv_rows import csv_rows
 from satl.data.formats.base import (
     DataFormat,
     DatasetSize,
@@ -132,14 +131,14 @@ class CsvFormat(DataFormat):
         split = self._split(part)
         if not Path(split.labels).is_file():
             return expected_count(split.expected_images, f"{part}.expected_images", split.labels)
-        return sum(1 for _ in _records(Path(split.labels), self.delimiter)) - 1
+        return sum(1 for _ in _rows(Path(split.labels), self.delimiter)[1])
 
     def _categories(self) -> list[str]:
         """As configured, else as in the header of the training file."""
         if self.categories:
             return self.categories
         source = Path(self.train.labels)
-        _, header = next(_records(source, self.delimiter))
+        header, _ = _rows(source, self.delimiter)
         image = header[self._image_column(header, source)]
         found = [name for name in header if name != image and name not in self.ignore]
         if not found:
@@ -151,15 +150,14 @@ class CsvFormat(DataFormat):
 
     def _labels(self, source: Path, categories: list[str]) -> tuple[dict[str, int], array]:
         """The line of each image, by its path, and the labels of all, row by row."""
-        records = _records(source, self.delimiter)
-        _, header = next(records)
+        header, rows = _rows(source, self.delimiter)
         image = self._image_column(header, source)
         columns = [_place(name, header, source) for name in categories]
         if not self.categories:
             _check_no_others(header, {header[image], *categories, *self.ignore}, source)
         lines: dict[str, int] = {}
         labels, codes = array("b"), _LabelOf(self)
-        for line, cells in records:
+        for line, cells in rows:
             name = os.path.normpath(cells[image].strip()) if cells[image].strip() else ""
             _check_new(name, line, lines, source)
             lines[name] = line
@@ -190,32 +188,14 @@ class _LabelOf(dict[str, int | None]):
         return self[cell]
 
 
-def _records(source: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of the header and then of each row; blank lines do not count."""
-    width = 0
-    with open(existing(source, "file of labels"), encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            for cells in filter(None, reader):
-                if not width:
-                    width, cells = len(cells), [cell.strip() for cell in cells]
-                    _check_header(cells, source)
-                if len(cells) != width:
-                    found = f"{len(cells)} values, but the header has {width}"
-                    raise UserError(f"{source}:{reader.line_num}: {found}")
-                yield reader.line_num, cells
-        except csv.Error as error:
-            raise UserError(f"{source}:{reader.line_num}: not a CSV file ({error})") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{source}: not text in UTF-8 ({error}); save it as such") from error
-    if not width:
-        raise UserError(f"{source}: is empty; it needs a header that names its columns")
-
-
-def _check_header(header: list[str], source: Path) -> None:
+def _rows(source: Path, delimiter: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The header, and line number and cells of each row below it."""
+    rows = csv_rows(source, "file of labels", delimiter)
+    header = [name.strip() for name in next(rows)[1]]
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{source}: two columns are called {twice!r}")
+    return header, rows
 
 
 def _place(name: str, header: list[str], source: Path) -> int:
