@@ -122,29 +122,47 @@ class OpenImagesFormat(DataFormat):
 
     def _labels(self, part: Part, classes: list[str]) -> "_Labels":
         column = {name: place for place, name in enumerate(classes)}
-        found = _Labels()
+        found, kinds = _Labels(), _Kinds(self.machine_threshold)
         for path in map(Path, self._split(part).labels):
-            for line, image, source, name, confidence in _records(path):
-                if name not in column:
+            rows, (image, source, name, confidence) = _rows(path)
+            for line, cells in rows:
+                place = column.get(cells[name])
+                if place is None:
                     continue
-                kind = self._kind(source, confidence, f"{path}:{line}")
-                if kind is not None:
-                    found.add(image, column[name], kind)
+                try:
+                    kind = kinds[cells[source], cells[confidence]]
+                except ValueError as error:
+                    raise UserError(f"{path}:{line}: {error}") from error
+                if kind:
+                    found.add(cells[image], place, kind)
         return found
 
-    def _kind(self, source: str, confidence: str, where: str) -> int | None:
-        """PRESENT, ABSENT or GUESSED; None for a guess that does not count."""
+
+class _Kinds(dict[tuple[str, str], int]):
+    """PRESENT, ABSENT, GUESSED, or 0 (does not count), by source and confidence.
+
+    Each pair is looked at once, as there are few in many millions of rows. Raises ValueError.
+    """
+
+    def __init__(self, threshold: float | None) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def __missing__(self, pair: tuple[str, str]) -> int:
+        self[pair] = self._kind(*pair)
+        return self[pair]
+
+    def _kind(self, source: str, confidence: str) -> int:
         try:
             value = float(confidence)
         except ValueError:
-            raise UserError(f"{where}: the confidence {confidence!r} is not a number") from None
+            raise ValueError(f"the confidence {confidence!r} is not a number") from None
         if source == "machine":
-            sure = self.machine_threshold is not None and value >= self.machine_threshold
-            return GUESSED if sure else None
+            return GUESSED if self.threshold is not None and value >= self.threshold else 0
         if value not in (0, 1):
-            raise UserError(
-                f"{where}: a verified label (source {source!r}) has confidence {confidence}; it "
-                "must be 1, present, or 0, absent"
+            raise ValueError(
+                f"a verified label (source {source!r}) has confidence {confidence}; it must be 1, "
+                "present, or 0, absent"
             )
         return PRESENT if value else ABSENT
 
@@ -154,20 +172,20 @@ class _Labels:
     """Entries of a label matrix as they come: row, column and kind."""
 
     rows: dict[str, int] = field(default_factory=dict)  # by image id
-    entries: tuple[array, array, array] = field(
-        default_factory=lambda: (array("q"), array("q"), array("b"))
-    )
+    row: array = field(default_factory=lambda: array("q"))
+    column: array = field(default_factory=lambda: array("q"))
+    kind: array = field(default_factory=lambda: array("b"))
 
     def add(self, image: str, column: int, kind: int) -> None:
-        row = self.rows.setdefault(image, len(self.rows))
-        for values, value in zip(self.entries, (row, column, kind), strict=True):
-            values.append(value)
+        self.row.append(self.rows.setdefault(image, len(self.rows)))
+        self.column.append(column)
+        self.kind.append(kind)
 
     def matrix(self, columns: int) -> "np.ndarray":
         """(N, C) int8: +1, -1, and 0 where nothing is said or verified labels disagree."""
         import numpy as np
 
-        row, column, kind = map(np.asarray, self.entries)
+        row, column, kind = map(np.asarray, (self.row, self.column, self.kind))
 
         def marked(wanted: int) -> np.ndarray:
             marks = np.zeros((len(self.rows), columns), dtype=bool)
@@ -179,16 +197,14 @@ class _Labels:
         return (present | guessed).astype(np.int8) - absent.astype(np.int8)
 
 
-def _records(path: Path) -> Iterator[tuple[int, str, str, str, str]]:
-    """Line number, image, source, label name and confidence of each row."""
+def _rows(path: Path) -> tuple[Iterator[tuple[int, list[str]]], tuple[int, ...]]:
+    """Line number and cells of each row, and where the COLUMNS stand in it."""
     rows = csv_rows(path, "file of labels")
     _, header = next(rows)
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise UserError(f"{path}: has no column {', '.join(missing)}, as Open Images' files do")
-    image, source, name, confidence = map(header.index, COLUMNS)
-    for line, cells in rows:
-        yield line, cells[image], cells[source], cells[name], cells[confidence]
+    return rows, tuple(map(header.index, COLUMNS))
 
 
 def _class_names(path: Path) -> dict[str, str]:
