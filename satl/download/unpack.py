@@ -114,7 +114,7 @@ def unpack(
 
 
 class _Tar(tarfile.TarFile):
-    """Extracts what the filter for data lets through: no owners, no links to elsewhere (PEP 706)."""
+    """Extracts what the filter for data lets pass: no owners, no links elsewhere (PEP 706)."""
 
     extraction_filter = staticmethod(tarfile.data_filter)
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from conftest import CATEGORY_NAMES, write_coco
 from make_vg import TEST, TRAIN, vg_config, write_vg
+from make_voc import voc_config
 from PIL import Image
 from pydantic import BaseModel, TypeAdapter
 from test_workflow import ROOT, TINY, copy_tree, output, planned, snakemake, write_config
@@ -96,6 +97,7 @@ SAMPLES = {  # a section of each format, and the data it names
     "lvis": lvis_section,
     "open_images": open_images_section,
     "vg": lambda folder: vg_config(write_vg(folder)),
+    "voc": lambda folder: voc_config(folder, TRAIN, TEST),
 }
 each_format = pytest.mark.parametrize("name", FORMATS)
 
