@@ -187,6 +187,16 @@ def test_a_section_reads_back_from_json(name, tmp_path):
     assert kind.validate_json(kind.dump_json(dataset)) == dataset
 
 
+def test_the_sections_in_the_documentation_are_valid():
+    page = (ROOT / "docs/data.md").read_text()
+    blocks = re.findall(r"^```yaml\n(datasets:\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown = {}
+    for block in blocks:
+        for section in yaml.safe_load(block)["datasets"].values():
+            shown[section["format"]] = FORMATS[section["format"]].model_validate(section)
+    assert shown.keys() == {"csv", "lvis", "open_images", "vg", "voc"}
+
+
 def test_a_table_of_names(tmp_path):
     for name in ("b.jpg", "a.jpg"):
         (tmp_path / name).touch()
