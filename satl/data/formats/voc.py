@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from xml.etree import ElementTree
 
 from pydantic import Field
 
@@ -132,6 +131,8 @@ class VocFormat(DataFormat):
 
 def _objects(annotation: Path) -> list[tuple[str, bool]]:
     """Name of each object, and whether it is marked difficult; parts of objects do not count."""
+    from xml.etree import ElementTree
+
     try:
         root = ElementTree.parse(existing(annotation, "annotation file")).getroot()
     except ElementTree.ParseError as error:
