@@ -39,8 +39,9 @@ def all_metrics(scores: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     scripts count on those that are here: add a metric at the end.
 
     Returns:
-        Fractions: {"mAP", "mAP_voc2012"}, `precision_recall_f1`, and the same among the three
-        highest of each image as {"OP3", "OR3", …}.
+        Fractions: {"mAP", "mAP_voc2012"}, `precision_recall_f1`, the same among the three
+        highest of each image as {"OP3", "OR3", …}, and {"AUROC", "ECE"}: the mean `auroc` over
+        categories and the `calibration_error`.
     """
     precisions = _precisions(*_checked(scores, targets))
     top3 = precision_recall_f1(scores, targets, top_k=3)
@@ -49,6 +50,8 @@ def all_metrics(scores: ArrayLike, targets: ArrayLike) -> dict[str, float]:
         "mAP_voc2012": _mean(_column_means(_envelopes(precisions))),
         **precision_recall_f1(scores, targets),
         **{f"{name}3": value for name, value in top3.items()},
+        "AUROC": _mean(auroc(scores, targets)),
+        "ECE": calibration_error(scores, targets),
     }
 
 
@@ -80,6 +83,35 @@ def precision_recall_f1(
         "OP": op, "OR": recall, "OF1": _harmonic(op, recall),
         "CP": cp, "CR": cr, "CF1": _harmonic(cp, cr),
     }  # fmt: skip
+
+
+def auroc(scores: ArrayLike, targets: ArrayLike) -> Floats:
+    """(C,) area under the ROC curve, over the known entries (`targets` 0 is unknown).
+
+    The probability that a positive has a higher score than a negative, where equal scores count
+    half (as in scikit-learn). A category that lacks known positives or negatives gives NaN.
+    """
+    values, positive = _checked(scores, targets)
+    negative = _known(targets) & ~positive
+    columns = zip(values.T, positive.T, negative.T, strict=True)
+    return np.array([_wins(score[yes], score[no]) for score, yes, no in columns])
+
+
+def calibration_error(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error of the sigmoid of logits (Guo et al., ICML 2017, eq. 3).
+
+    Known entries of all categories (`targets` 0 is unknown) are binned by the probability that
+    they are given, in bins of equal width; the error is the mean over bins of the gap between
+    mean probability and share of positives, weighted by the entries of the bin. NaN where no
+    entry is known.
+    """
+    values, positive = _checked(scores, targets)
+    known = _known(targets)
+    probability = (1 + np.tanh(values[known].astype(np.float64) / 2)) / 2
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    # Number of entries times gap of their means is the sum of their gaps.
+    gaps = np.bincount(place, weights=probability - positive[known], minlength=bins)
+    return _ratio(np.abs(gaps).sum(), known.sum())
 
 
 def pseudo_label_quality(
@@ -115,6 +147,22 @@ def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[NDArray, NDArray[np
     if np.isnan(scores).any():
         raise ValueError("scores hold NaN")
     return scores, positive
+
+
+def _known(targets: ArrayLike) -> NDArray[np.bool_]:
+    """Which entries are known: all but 0 of the label code; of truth values, all."""
+    given = np.asarray(targets)
+    return np.ones(given.shape, dtype=bool) if given.dtype == np.bool_ else given != 0
+
+
+def _wins(positives: NDArray, negatives: NDArray) -> float:
+    """Share of the pairs that the positive wins; a tie is half a win."""
+    if not (positives.size and negatives.size):
+        return np.nan
+    ranked = np.sort(negatives)
+    below = np.searchsorted(ranked, positives, side="left")
+    not_above = np.searchsorted(ranked, positives, side="right")
+    return float((below + not_above).mean() / 2 / len(ranked))
 
 
 def _precisions(scores: NDArray, positive: NDArray[np.bool_]) -> list[Floats]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from conftest import golden
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from satl import metrics
 
@@ -69,6 +70,56 @@ def test_a_category_without_positives_is_nan_and_left_out_of_the_mean():
     assert metrics.mean_ap(scores, targets) == 1
     assert metrics.voc2012_map(scores, targets) == 1
     assert np.isnan(metrics.mean_ap(scores, -np.ones((2, 2))))
+
+
+def partly_known(levels, size=(300, 7)):
+    """Scores and targets, a third of them unknown."""
+    rng = np.random.default_rng(levels)
+    scores = (rng.integers(0, levels, size) / levels * 8 - 4).astype(np.float32)
+    targets = np.where(rng.random(size) < 0.3, 1, -1)
+    return scores, np.where(rng.random(size) < 1 / 3, 0, targets)
+
+
+@pytest.mark.parametrize("levels", [3, 20, 10**6], ids=["many ties", "some ties", "no ties"])
+def test_auroc_agrees_with_scikit_learn_over_the_known_entries(levels):
+    scores, targets = partly_known(levels)
+    expected = [
+        roc_auc_score(target[target != 0], score[target != 0])
+        for score, target in zip(scores.T, targets.T, strict=True)
+    ]
+    assert metrics.auroc(scores, targets) == pytest.approx(expected, abs=1e-12)
+
+
+def test_auroc_needs_known_positives_and_negatives():
+    scores = np.array([[1.0, 1.0, 1.0, 2.0], [0.0, 0.0, 0.0, 1.0]])
+    targets = np.array([[1, 1, -1, -1], [-1, 0, -1, 1]])
+    assert metrics.auroc(scores, targets) == pytest.approx([1, np.nan, np.nan, 0], nan_ok=True)
+    assert metrics.all_metrics(scores, targets)["AUROC"] == 0.5
+
+
+def test_calibration_error_agrees_with_scikit_learn_over_the_known_entries():
+    scores, targets = partly_known(10**6)
+    known = targets != 0
+    probability = 1 / (1 + np.exp(-scores[known].astype(float)))
+    share, mean = calibration_curve(targets[known] > 0, probability, n_bins=15)
+    entries = np.histogram(probability, np.linspace(0, 1, 16))[0]
+    expected = np.average(np.abs(share - mean), weights=entries[entries > 0])
+    assert metrics.calibration_error(scores, targets) == pytest.approx(expected)
+
+
+def test_calibration_error_by_hand_and_at_the_ends():
+    scores = np.array([[np.inf], [-np.inf], [1000.0], [0.0], [0.0]])
+    targets = np.array([[1], [-1], [-1], [1], [1]])
+    # The bin of 1 holds a right and a wrong entry; the bin of 1/2 two that are always right.
+    assert metrics.calibration_error(scores, targets) == pytest.approx((1 + 2 / 2) / 5)
+    assert np.isnan(metrics.calibration_error(scores, np.zeros_like(targets)))
+
+
+def test_truth_values_are_all_known():
+    scores, targets = partly_known(20)
+    complete = np.where(targets == 0, -1, targets)
+    for metric in (metrics.auroc, metrics.calibration_error):
+        assert metric(scores, complete > 0) == pytest.approx(metric(scores, complete))
 
 
 def test_precision_recall_by_hand():

@@ -92,9 +92,9 @@ def test_the_summary_has_one_row_a_run_and_selection(tree):
     summary = pd.read_csv(tree / "results/tiny/summary.csv")
     assert ",".join(summary.columns) == (
         "dataset,method,known_ratio,seed,selection,mAP,mAP_voc2012,"
-        "OP,OR,OF1,CP,CR,CF1,OP3,OR3,OF13,CP3,CR3,CF13"
+        "OP,OR,OF1,CP,CR,CF1,OP3,OR3,OF13,CP3,CR3,CF13,AUROC,ECE"
     )
-    assert len(summary) == 2 * 2 * 2
+    assert len(summary) == 2 * 2 * 3  # methods, ratios, selections
     assert summary["mAP"].between(0, 100).all()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tarfile
 import zipfile
 
 import numpy as np
@@ -13,9 +14,11 @@ import yaml
 from conftest import write_coco
 from file_server import Reply, serving
 from make_vg import NAMES, TEST, TRAIN, write_vg
+from make_voc import voc_config
 from test_workflow import ROOT, copy_tree, output, planned, snakemake
 
 from satl.config.catalogue import CATALOGUE
+from satl.data.formats import voc
 from satl.models.backbone import initial_weights
 
 pytestmark = pytest.mark.slow
@@ -55,8 +58,18 @@ def vg_files(folder):
     yield "vg_category_500_labels_index.json", (folder / "index.json").read_bytes()
 
 
+def voc_archives(folder):
+    voc_config(folder, train=24, test=12)
+    for part in ("trainval", "test"):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.add(folder / part / "VOCdevkit", "VOCdevkit")
+        yield f"VOC{part}_06-Nov-2007.tar", file.getvalue()
+
+
 def shared_files(folder):
-    words = sorted({word for name in (*COCO_WORDS, *NAMES) for word in name.split()})
+    voc_words = [voc.IN_WORDS.get(name, name) for name in voc.CATEGORIES]
+    words = sorted({word for name in (*COCO_WORDS, *NAMES, *voc_words) for word in name.split()})
     vectors = np.random.default_rng(0).standard_normal((len(words), 300)).round(4)
     lines = [f"{w} {' '.join(map(str, v))}\n" for w, v in zip(words, vectors, strict=True)]
     (folder / "glove.txt").write_text("".join(lines))
@@ -68,8 +81,9 @@ def shared_files(folder):
 def small_paper(sources):
     """paper.yaml with all its data sets and sections; fewer runs, smaller pictures, a CPU."""
     config = yaml.safe_load((ROOT / "workflow/config/paper.yaml").read_text())
-    coco, vg = config["datasets"]["coco2014"], config["datasets"]["vg200"]
-    coco["train"]["expected_images"], coco["test"]["expected_images"] = 24, 12
+    coco, vg, voc2007 = (config["datasets"][name] for name in ("coco2014", "vg200", "voc2007"))
+    for dataset in (coco, voc2007):
+        dataset["train"]["expected_images"], dataset["test"]["expected_images"] = 24, 12
     vg |= {"categories": len(NAMES), "expected_images": {"train": TRAIN, "test": TEST}}
     config["training"] |= {
         "epochs": 1, "batch_size": 6, "resize": 72, "image_size": 64, "threads": 2,
@@ -84,7 +98,7 @@ def test_the_paper_in_miniature_from_the_net_to_its_tables(tmp_path):
     tree = tmp_path / "tree"
     copy_tree(tree)
     (tmp_path / "made").mkdir()
-    makers = (coco_archives, vg_files, shared_files)
+    makers = (coco_archives, vg_files, voc_archives, shared_files)
     files = {name: body for make in makers for name, body in make(tmp_path / "made")}
     with serving() as web:
         sources = {
@@ -104,9 +118,10 @@ def test_the_paper_in_miniature_from_the_net_to_its_tables(tmp_path):
 
     results = tree / "results/paper"
     summary = pd.read_csv(results / "summary.csv")
-    assert len(summary) == 2 * 2 * 2 * 2  # data sets, methods, ratios, selections
+    assert len(summary) == 3 * 2 * 2 * 2  # data sets, methods, ratios, selections
     assert summary["mAP"].between(0, 100).all()
-    assert "published" in (results / "tables/coco2014.md").read_text()
+    for dataset in ("coco2014", "vg200", "voc2007"):
+        assert "published" in (results / f"tables/{dataset}.md").read_text()
     run = results / "runs/vg200/sst/known-0.90/seed-0"
     assert np.load(run / "predictions.npz")["categories"].tolist() == list(NAMES)
     record = json.loads((run / "run.json").read_text())

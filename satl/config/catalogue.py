@@ -58,12 +58,20 @@ _COCO = ("http://images.cocodataset.org", "https://s3.amazonaws.com/images.cocod
 _VG_IMAGES = "https://cs.stanford.edu/people/rak248/VG_100K_2"  # of both folders, in spite of it
 _VG_OBJECTS = "https://homes.cs.washington.edu/~ranjay/visualgenome/data/dataset"
 _VG_LISTS = "https://raw.githubusercontent.com/HCPLab-SYSU/SSGRL/master/data/VG"
+_VOC = ("https://thor.robots.ox.ac.uk/pascal/VOC", "http://host.robots.ox.ac.uk/pascal/VOC")
 _GLOVE = ("https://nlp.stanford.edu/data", "https://downloads.cs.stanford.edu/nlp/data")
 _WEIGHTS = "https://download.pytorch.org/models"
 
 
 def _coco(path: str, **rest) -> Source:
     return Source(urls=tuple(f"{host}/{path}" for host in _COCO), **rest)
+
+
+def _voc(path: str, provides: str, size: int, md5: str) -> Source:
+    # Addresses and checksums as torchvision's datasets/voc.py states them. Every archive holds a
+    # folder VOCdevkit; those of 2007 are kept apart.
+    urls = tuple(f"{host}/{path}" for host in _VOC)
+    return Source(urls, f"{provides}/VOCdevkit", size, unpacked=size, checks=Checks(md5=md5))
 
 
 def _weights(name: str, size: int) -> Source:
@@ -166,6 +174,24 @@ CATALOGUE: dict[str, Source] = {
         provides="vg/vg_category_500_labels_index.json",
         size=10**7,
         checks=Checks(git_blob="a67255890d03cb7dddfd389a96433f252ca209c3"),
+    ),
+    "VOCtrainval_06-Nov-2007.tar": _voc(
+        "voc2007/VOCtrainval_06-Nov-2007.tar",
+        "voc2007/trainval",
+        size=int(0.46 * GB),
+        md5="c52e279531787c972589f7e41ab4ae64",
+    ),
+    "VOCtest_06-Nov-2007.tar": _voc(
+        "voc2007/VOCtest_06-Nov-2007.tar",
+        "voc2007/test",
+        size=int(0.45 * GB),
+        md5="b6e924de25625d8de591ea690078ad9f",
+    ),
+    "VOCtrainval_11-May-2012.tar": _voc(
+        "voc2012/VOCtrainval_11-May-2012.tar",
+        "voc2012/trainval",
+        size=int(2.0 * GB),
+        md5="6cd6e144f989b92b3379bac3b3de84fd",
     ),
     GLOVE: Source(
         tuple(f"{host}/{GLOVE}" for host in _GLOVE),

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from satl.config.catalogue import Checks, Source
 from satl.core.errors import UserError
 from satl.download.checksums import Fingerprint, fingerprint
 from satl.download.http import RetryPolicy, SourceUnavailable, Stopped, Transfer
-from satl.download.unpack import check_space
+from satl.download.unpack import check_space, is_archive
 
 LOG = logging.getLogger(__name__)
 
@@ -80,8 +79,8 @@ class Fetcher:
         with self.progress.bar("checking") as bar:
             found = fingerprint(file, lambda *counts: self.progress.show(bar, *counts))
         fault = found.mismatch(self.checks)
-        if not fault and self.source.unpacked is not None and not zipfile.is_zipfile(file):
-            fault = "it is no zip archive, or an incomplete one"
+        if not fault and self.source.unpacked is not None and not is_archive(file):
+            fault = "it is no archive, or an incomplete one"
         return found, fault
 
     def _local(self) -> Obtained:

@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 import stat
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from satl.core.errors import UserError
@@ -14,10 +16,33 @@ from satl.core.errors import UserError
 DRIVE = re.compile(r"[A-Za-z]:")
 # Room that is left for receipts, logs and whatever else is being written.
 SPARE = 100 * 10**6
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class Damaged(UserError):
     """The archive itself is at fault; another copy of it may be whole."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file or folder of an archive; `record` is what zipfile or tarfile knows of it."""
+
+    name: str
+    size: int
+    is_plain: bool
+    record: zipfile.ZipInfo | tarfile.TarInfo
+
+
+def is_archive(file: Path) -> bool:
+    """Whether it is a zip archive, to its end, or begins as a tar archive."""
+    return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
 
 
 def check_space(folder: Path, wanted: int, what: str) -> None:
@@ -43,13 +68,13 @@ def unpack(
     target: Path,
     on_progress: Callable[[int, int], object] = lambda count, total: None,
 ) -> None:
-    """Extract the file or folder `target.name` of a zip archive to `target`, which is new.
+    """Extract the file or folder `target.name` of a zip or tar archive to `target`, which is new.
 
-    Other members are left out. The members' checksums are verified; until all are there, they
-    lie in a temporary folder beside `target`.
+    Other members are left out. The members' checksums, which zip archives have, are verified;
+    until all are there, they lie in a temporary folder beside `target`.
 
     Args:
-        archive: the zip file.
+        archive: the file.
         target: what to write; its name is that of a file or folder at the archive's root.
         on_progress: told how many bytes are unpacked, of how many; may raise to stop.
 
@@ -61,42 +86,61 @@ def unpack(
         raise UserError(f"{target}: exists already, and is not overwritten by {archive}")
     temporary = target.with_name(f".{target.name}.unpacking")
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = opened.infolist()
+        with _open(archive) as opened:
+            members = _members(opened)
             for member in members:
                 _check_member(member, archive)
-            wanted = [m for m in members if PurePosixPath(m.filename).parts[:1] == (target.name,)]
+            wanted = [m for m in members if PurePosixPath(m.name).parts[:1] == (target.name,)]
             if not wanted:
                 raise Damaged(f"{archive}: holds no {target.name}; is it the right file?")
-            total = sum(member.file_size for member in wanted)
+            total = sum(member.size for member in wanted)
             check_space(target.parent, total, f"unpacking {archive}")
             shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
             temporary.mkdir(parents=True)
             count = 0
             for member in wanted:
-                opened.extract(member, temporary)
-                count += member.file_size
+                opened.extract(member.record, temporary)
+                count += member.size
                 on_progress(count, total)
         os.replace(temporary / target.name, target)
     except FileNotFoundError as error:
         raise UserError(f"{archive}: no such archive") from error
     except OSError as error:
         raise UserError(f"{target}: cannot be unpacked ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise Damaged(f"{archive}: damaged, incomplete, or no zip archive ({error})") from error
+    except DAMAGED as error:
+        raise Damaged(f"{archive}: damaged, incomplete, or no archive ({error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_member(member: zipfile.ZipInfo, archive: Path) -> None:
+class _Tar(tarfile.TarFile):
+    """Extracts what the filter for data lets pass: no owners, no links elsewhere (PEP 706)."""
+
+    extraction_filter = staticmethod(tarfile.data_filter)
+
+
+def _open(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
+    return _Tar.open(archive) if tarfile.is_tarfile(archive) else zipfile.ZipFile(archive)
+
+
+def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> list[_Member]:
+    if isinstance(opened, tarfile.TarFile):
+        return [_Member(m.name, m.size, m.isreg() or m.isdir(), m) for m in opened.getmembers()]
+    plain = (0, stat.S_IFREG, stat.S_IFDIR)
+    return [
+        _Member(m.filename, m.file_size, stat.S_IFMT(m.external_attr >> 16) in plain, m)
+        for m in opened.infolist()
+    ]
+
+
+def _check_member(member: _Member, archive: Path) -> None:
     """Raise UserError for what no archive of data has a reason to hold."""
-    name = member.filename
-    mode = member.external_attr >> 16
+    name = member.name
     if name.startswith(("/", "\\")) or DRIVE.match(name):
         fault = "has an absolute path"
     elif ".." in re.split(r"[/\\]", name):
         fault = "lies outside the archive's folder"
-    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+    elif not member.is_plain:
         fault = "is a link or a device"
     else:
         return

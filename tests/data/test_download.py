@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections import namedtuple
@@ -275,6 +276,22 @@ def test_archives_are_unpacked_and_removed_unless_they_are_to_stay(web, tmp_path
     get(tmp_path / "2", ARCHIVE, FAST, True, urls=[url], sha256=sha256(body))
     assert (tmp_path / "2/data/coco2014/val2014/b.jpg").read_bytes() == b"b"
     assert web.seen == []
+
+
+def test_a_tar_archive_is_unpacked_like_a_zip(web, tmp_path):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("VOCdevkit/VOC2007/JPEGImages/1.jpg")
+        member.size = len(BODY)
+        archive.addfile(member, io.BytesIO(BODY))
+    body, name = file.getvalue(), "VOCtest_06-Nov-2007.tar"
+    # Without a checksum, what is no archive is not taken for one.
+    url = web.offer("a", Reply(b"<html>" * 99), Reply(body))
+    get(tmp_path, name, urls=[url], unchecked=True)
+    assert len(web.seen) == 2
+    kit = tmp_path / "data/voc2007/test/VOCdevkit"
+    assert (kit / "VOC2007/JPEGImages/1.jpg").read_bytes() == BODY
+    assert leftovers(tmp_path) == []
 
 
 def test_an_incomplete_or_damaged_archive_is_not_kept(web, tmp_path):

@@ -1,5 +1,6 @@
 """What every data format must do, and how one is added: by one file, as docs/extending.md says."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from conftest import CATEGORY_NAMES, write_coco
 from make_vg import TEST, TRAIN, vg_config, write_vg
+from make_voc import voc_config
 from PIL import Image
 from pydantic import BaseModel, TypeAdapter
 from test_workflow import ROOT, TINY, copy_tree, output, planned, snakemake, write_config
@@ -35,10 +37,67 @@ def coco_section(folder: Path, test_categories=CATEGORY_NAMES) -> dict:
     }
 
 
+def csv_section(folder: Path) -> dict:
+    """COCO's sample as rows of 1 and 0, an unknown in each third row."""
+    section = coco_section(folder)
+    for part in PARTS:
+        table = FORMATS["coco"].model_validate(section).read(part)
+        lines = [",".join(["image", *table.categories])]
+        for row, (name, labels) in enumerate(zip(table.file_names, table.labels, strict=True)):
+            codes = ["1" if label > 0 else "0" for label in labels]
+            lines.append(",".join([name, *([""] if row % 3 == 0 else codes[:1]), *codes[1:]]))
+        (folder / f"{part}.csv").write_text("\n".join(lines))
+    return {"format": "csv"} | {
+        part: {"labels": str(folder / f"{part}.csv"), "images": section[part]["images"]}
+        for part in PARTS
+    }
+
+
+def lvis_section(folder: Path) -> dict:
+    """COCO's sample, where the last category was looked for in some images only."""
+    section = coco_section(folder)
+    for part in PARTS:
+        path = Path(section[part]["annotations"])
+        content = json.loads(path.read_text())
+        *searched, last = (category["id"] for category in content["categories"])
+        for place, record in enumerate(content["images"]):
+            shown = {
+                a["category_id"] for a in content["annotations"] if a["image_id"] == record["id"]
+            }
+            looked_for = {*searched, *([last] if place % 2 else [])}
+            record |= {"neg_category_ids": sorted(looked_for - shown)}
+            record |= {"not_exhaustive_category_ids": sorted(shown)[:1]}
+        path.write_text(json.dumps(content))
+    return section | {"format": "lvis"}
+
+
+def open_images_section(folder: Path) -> dict:
+    """COCO's sample, every second label verified."""
+    coco = FORMATS["coco"].model_validate(coco_section(folder))
+    for part in PARTS:
+        table = coco.read(part)
+        lines = ["ImageID,Source,LabelName,Confidence"]
+        for (row, column), label in np.ndenumerate(table.labels):
+            if (row + column) % 2:
+                image = table.file_names[row].removesuffix(".jpg")
+                lines.append(f"{image},verification,/m/{column},{int(label > 0)}")
+        (folder / f"{part}.csv").write_text("\n".join(lines))
+    classes = [f"/m/{column},{name}" for column, name in enumerate(CATEGORY_NAMES)]
+    (folder / "classes.csv").write_text("\n".join(classes))
+    return {"format": "open_images", "classes": str(folder / "classes.csv")} | {
+        part: {"labels": [str(folder / f"{part}.csv")], "images": str(folder / part / "images")}
+        for part in PARTS
+    }
+
+
 SAMPLES = {  # a section of each format, and the data it names
     "coco": coco_section,
+    "csv": csv_section,
     "glyphs": lambda folder: {"format": "glyphs", "train_images": 24, "test_images": 12},
+    "lvis": lvis_section,
+    "open_images": open_images_section,
     "vg": lambda folder: vg_config(write_vg(folder)),
+    "voc": lambda folder: voc_config(folder, TRAIN, TEST),
 }
 each_format = pytest.mark.parametrize("name", FORMATS)
 
@@ -91,6 +150,7 @@ def test_reading_gives_two_tables_of_the_promised_size(name, tmp_path):
             dataset.prepare(tmp_path / "prepared")
     train, test = (dataset.read(part, prepared) for part in PARTS)
     check_same_categories(train, test)
+    assert (train.labels == 0).any() == dataset.may_be_partial
     dropping = dataset.model_copy(update={"unannotated": "drop"}).table("train", prepared)
     assert np.array_equal(dropping.labels, train.labels[(train.labels == 1).any(1)])
     size = dataset.size()
@@ -125,6 +185,16 @@ def test_a_section_reads_back_from_json(name, tmp_path):
     dataset = sample(name, tmp_path)
     kind = TypeAdapter(FORMATS[name])
     assert kind.validate_json(kind.dump_json(dataset)) == dataset
+
+
+def test_the_sections_in_the_documentation_are_valid():
+    page = (ROOT / "docs/data.md").read_text()
+    blocks = re.findall(r"^```yaml\n(datasets:\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown = {}
+    for block in blocks:
+        for section in yaml.safe_load(block)["datasets"].values():
+            shown[section["format"]] = FORMATS[section["format"]].model_validate(section)
+    assert shown.keys() == {"csv", "lvis", "open_images", "vg", "voc"}
 
 
 def test_a_table_of_names(tmp_path):

@@ -91,11 +91,22 @@ def test_the_weights_are_those_that_torchvision_names(backbone):
     assert source.size == pytest.approx(megabytes * 2**20, rel=0.02)
 
 
+def test_voc_is_as_torchvision_has_it():
+    from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+    for year in ("2007", "2007-test", "2012"):
+        known = DATASET_YEAR_DICT[year]
+        source = CATALOGUE[known["filename"]]
+        assert source.urls[0] == known["url"]
+        assert source.checks.md5 == known["md5"]
+        assert source_of(experiment(), f"data/{source.provides}/x") == known["filename"]
+
+
 def test_the_catalogue_is_consistent():
     for name, source in CATALOGUE.items():
         for url in source.urls:
             assert re.fullmatch(r"https?://\S+/" + re.escape(name), url)
-        assert (source.unpacked is not None) == name.endswith(".zip")
+        assert (source.unpacked is not None) == name.endswith((".zip", ".tar"))
         assert source.checks.bytes in (None, source.size)
         assert len(source.checks.md5 or 32 * "0") == 32
     places = [source.provides for source in CATALOGUE.values()]

@@ -1,5 +1,7 @@
+import io
 import shutil
 import stat
+import tarfile
 import zipfile
 from collections import namedtuple
 
@@ -14,6 +16,17 @@ def make_zip(path, members, **options):
     with zipfile.ZipFile(path, "w", **options) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    return path
+
+
+def make_tar(path, members, kinds=()):
+    kinds = dict(kinds)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.type = len(content), kinds.get(name, tarfile.REGTYPE)
+            member.linkname = "/etc/passwd"
+            archive.addfile(member, io.BytesIO(content))
     return path
 
 
@@ -105,3 +118,37 @@ def test_the_rest_of_a_killed_process_is_cleared_and_the_user_s_folder_is_not(tm
     with pytest.raises(UserError, match="exists already"):
         unpack(archive, tmp_path / "data/val")
     assert everything(tmp_path / "data") == ["val", "val/a"]
+
+
+def test_a_folder_of_a_tar_archive(tmp_path):
+    members = {"kit/": b"", "kit/sub/a.jpg": b"a" * 700, "./kit/b": b"b", "other/c": b"c"}
+    archive = make_tar(tmp_path / "a.tar", members, {"kit/": tarfile.DIRTYPE})
+    places = []
+    unpack(archive, tmp_path / "data/kit", lambda *place: places.append(place))
+    assert everything(tmp_path / "data") == ["kit", "kit/b", "kit/sub", "kit/sub/a.jpg"]
+    assert (tmp_path / "data/kit/sub/a.jpg").read_bytes() == b"a" * 700
+    assert places[-1] == (701, 701)
+
+
+@pytest.mark.parametrize("name", ["../evil", "kit/../../evil", "/etc/evil"])
+def test_a_tar_member_that_would_lie_elsewhere_is_refused(tmp_path, name):
+    archive = make_tar(tmp_path / "a.tar", {"kit/good": b"1", name: b"2"})
+    with pytest.raises(UserError, match="refused, as its member"):
+        unpack(archive, tmp_path / "in/data/kit")
+    assert everything(tmp_path) == ["a.tar"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
+    archive = make_tar(tmp_path / "a.tar", {"kit/link": b""}, {"kit/link": kind})
+    with pytest.raises(UserError, match=r"'kit/link' is a link or a device"):
+        unpack(archive, tmp_path / "data/kit")
+
+
+def test_a_truncated_tar_leaves_nothing(tmp_path):
+    archive = make_tar(tmp_path / "a.tar", {f"kit/{i}": b"x" * 9000 for i in range(9)})
+    archive.write_bytes(archive.read_bytes()[:50_000])
+    assert module.is_archive(archive)
+    with pytest.raises(Damaged, match=r"a\.tar: damaged, incomplete"):
+        unpack(archive, tmp_path / "data/kit")
+    assert everything(tmp_path) == ["a.tar"]

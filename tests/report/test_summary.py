@@ -29,6 +29,7 @@ def test_one_row_a_run_and_selection_in_config_order(results):
     assert tuple(table.columns) == (
         "dataset", "method", "known_ratio", "seed", "selection", "mAP", "mAP_voc2012",
         "OP", "OR", "OF1", "CP", "CR", "CF1", "OP3", "OR3", "OF13", "CP3", "CR3", "CF13",
+        "AUROC", "ECE",
     )  # fmt: skip
     assert list(table["method"]) == ["partial_bce"] * 4 + ["strict"] * 4
     assert list(table["known_ratio"]) == [0.1, 0.1, 0.5, 0.5] * 2

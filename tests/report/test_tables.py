@@ -149,13 +149,16 @@ def test_published_file_without_source_is_named(tmp_path):
         result_table(config(datasets=bare), "glyphs", [])
 
 
-@pytest.mark.parametrize("name", ["coco", "vg200"])
-def test_the_quoted_tables_are_whole(name):
+# One source of VOC's rows states 94.0 where the mean is 94.07.
+@pytest.mark.parametrize(
+    ("name", "rounding"), [("coco", 0.0501), ("vg200", 0.0501), ("voc2007", 0.0701)]
+)
+def test_the_quoted_tables_are_whole(name, rounding):
     quoted = pd.read_csv(f"workflow/published/{name}.csv")
     ratios = [f"0.{tens}0" for tens in range(1, 10)]
     filled = quoted.dropna()
     assert list(quoted["method"][quoted["average"].isna()]) == ["SATL"]
-    assert (filled[ratios].mean(axis=1) - filled["average"]).abs().max() < 0.0501
+    assert (filled[ratios].mean(axis=1) - filled["average"]).abs().max() < rounding
 
 
 def test_markdown_marks_best_and_second():

@@ -86,6 +86,11 @@ class DataFormat(Strict, ABC):
             UserError: it cannot be told yet; the message names the key that would tell.
         """
 
+    @property
+    def may_be_partial(self) -> bool:
+        """Whether `read` may give unknown labels (0), before any are masked."""
+        return False
+
     def prepare_inputs(self) -> list[str]:
         """The configured files and folders that `prepare` needs."""
         return []
@@ -131,3 +136,12 @@ def expected_count(count: int | None, key: str, path: str) -> int:
             f"{path} does not exist yet: set {key} to estimate sizes before the data is downloaded"
         )
     return count
+
+
+def check_expected(found: int, expected: int | None, source: Path) -> None:
+    """Raise UserError unless `source` has as many images as `expected_images` says."""
+    if expected is not None and found != expected:
+        raise UserError(
+            f"{source}: {found} images, but expected_images says {expected}; "
+            "is the file complete, and of the right year and split?"
+        )

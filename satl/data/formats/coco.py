@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,11 +13,11 @@ from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.core.strict import Strict
 from satl.data.formats.base import (
-    PARTS,
     DataFormat,
     DatasetSize,
     ExpectedImages,
     Part,
+    check_expected,
     expected_count,
 )
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from satl.data.table import LabelTable
 
-ASSUMED_CATEGORIES = 80  # COCO's own, until an annotation file can be read
+CATEGORIES = 80  # COCO's own, assumed until an annotation file can be read
 
 Crowds = Annotated[
     Literal["keep", "drop"],
@@ -69,21 +70,26 @@ class CocoFormat(DataFormat):
 
     def size(self) -> DatasetSize:
         """From the annotation files that exist, else from `expected_images`."""
-        (train, categories), (test, _) = map(self._part_size, PARTS)
-        note = "" if categories else f"{ASSUMED_CATEGORIES} categories assumed"
-        return DatasetSize(train, test, categories or ASSUMED_CATEGORIES, note)
+        return coco_size(self.train, self.test, CATEGORIES)
 
-    def _part_size(self, part: Part) -> tuple[int, int | None]:
-        """Images and, if they can be told, categories."""
-        split = self._split(part)
-        path = Path(split.annotations)
-        if not path.is_file():
-            return expected_count(split.expected_images, f"{part}.expected_images", str(path)), None
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return len(content["images"]), len(content["categories"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: not a COCO annotation file ({error})") from error
+
+def coco_size(train: CocoSplit, test: CocoSplit, assumed_categories: int) -> DatasetSize:
+    """From the annotation files that exist, else from `expected_images`."""
+    (images, categories), (test_images, _) = _split_size(train, "train"), _split_size(test, "test")
+    note = "" if categories else f"{assumed_categories} categories assumed"
+    return DatasetSize(images, test_images, categories or assumed_categories, note)
+
+
+def _split_size(split: CocoSplit, part: Part) -> tuple[int, int | None]:
+    """Images and, if they can be told, categories."""
+    path = Path(split.annotations)
+    if not path.is_file():
+        return expected_count(split.expected_images, f"{part}.expected_images", str(path)), None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return len(content["images"]), len(content["categories"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a COCO annotation file ({error})") from error
 
 
 def read_coco(
@@ -110,39 +116,73 @@ def read_coco(
     """
     import numpy as np
 
-    from satl.data.table import LabelTable, check_images_exist
+    from satl.core.labels import NEGATIVE, POSITIVE
 
-    coco = _open(annotations)
-    records = coco.dataset["images"]
-    labels = _labels(coco, crowds, annotations)
-    _check_count(len(records), expected_images, annotations)
-    if not records:
-        raise UserError(f"{annotations}: lists no image; is this the right annotation file?")
-    names = tuple(record["file_name"] for record in records)
-    check_images_exist(images, names, annotations)
-    return LabelTable(
-        folder=str(images),
-        file_names=names,
-        image_ids=np.array([record["id"] for record in records], dtype=np.int64),
-        categories=tuple(coco.cats[category]["name"] for category in sorted(coco.cats)),
-        labels=labels,
+    coco = open_coco(annotations)
+    present = coco_presence(coco, annotations, crowds)
+    check_expected(len(present), expected_images, annotations)
+    return coco_table(
+        coco,
+        annotations,
+        images,
+        [record["file_name"] for record in coco.dataset["images"]],
+        np.where(present, POSITIVE, NEGATIVE).astype(np.int8),
         info={
-            "annotations": str(annotations),
             "crowds": crowds,
             "crowd_annotations": sum(bool(a.get("iscrowd", 0)) for a in coco.anns.values()),
         },
     )
 
 
-def _labels(coco: "COCO", crowds: str, annotations: Path) -> "np.ndarray":
-    """(N, C) int8, +1 where an image has an annotation of a category, else -1."""
+def coco_table(
+    coco: "COCO",
+    annotations: Path,
+    images: Path,
+    names: Sequence[str],
+    labels: "np.ndarray",
+    info: dict[str, Any],
+) -> "LabelTable":
+    """The table of an annotation file's images, of which `names` are the files.
+
+    Raises:
+        UserError: there is no image, or a file is missing.
+    """
     import numpy as np
 
-    from satl.core.labels import NEGATIVE, POSITIVE
+    from satl.data.table import LabelTable, check_images_exist
+
+    records = coco.dataset["images"]
+    if not records:
+        raise UserError(f"{annotations}: lists no image; is this the right annotation file?")
+    check_images_exist(images, names, annotations)
+    return LabelTable(
+        folder=str(images),
+        file_names=tuple(names),
+        image_ids=np.array([record["id"] for record in records], dtype=np.int64),
+        categories=tuple(coco.cats[category]["name"] for category in sorted(coco.cats)),
+        labels=labels,
+        info={"annotations": str(annotations), **info},
+    )
+
+
+def category_columns(coco: "COCO") -> dict[int, int]:
+    """The column of each category id: its rank."""
+    return {category: index for index, category in enumerate(sorted(coco.cats))}
+
+
+def coco_presence(
+    coco: "COCO", annotations: Path, crowds: Literal["keep", "drop"] = "keep"
+) -> "np.ndarray":
+    """(N, C) bool: whether an image has an annotation of a category.
+
+    Raises:
+        UserError: an annotation names an unknown category or image.
+    """
+    import numpy as np
 
     row = {record["id"]: index for index, record in enumerate(coco.dataset["images"])}
-    column = {category: index for index, category in enumerate(sorted(coco.cats))}
-    labels = np.full((len(row), len(column)), NEGATIVE, dtype=np.int8)
+    column = category_columns(coco)
+    present = np.zeros((len(row), len(column)), dtype=bool)
     for annotation in coco.anns.values():
         if crowds == "drop" and annotation.get("iscrowd", 0):
             continue
@@ -152,11 +192,12 @@ def _labels(coco: "COCO", crowds: str, annotations: Path) -> "np.ndarray":
             raise UserError(
                 f"{annotations}: annotation {annotation['id']} names {stray}, which is not listed"
             )
-        labels[row[image], column[category]] = POSITIVE
-    return labels
+        present[row[image], column[category]] = True
+    return present
 
 
-def _open(annotations: Path) -> "COCO":
+def open_coco(annotations: Path) -> "COCO":
+    """What pycocotools reads. Raises UserError if the file is missing or is not COCO's."""
     from pycocotools.coco import COCO
 
     talk = io.StringIO()
@@ -180,11 +221,3 @@ def _check_unique(dataset: dict[str, Any], annotations: Path) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{annotations}: two categories are called {twice!r}")
-
-
-def _check_count(found: int, expected: int | None, annotations: Path) -> None:
-    if expected is not None and found != expected:
-        raise UserError(
-            f"{annotations}: {found} images, but expected_images says {expected}; "
-            "is the file complete, and of the right year and split?"
-        )

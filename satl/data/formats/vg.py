@@ -15,6 +15,7 @@ from satl.data.formats.base import (
     Part,
     expected_count,
 )
+from satl.data.image_list import read_list
 
 if TYPE_CHECKING:
     from satl.data.table import LabelTable
@@ -98,7 +99,5 @@ class VgFormat(DataFormat):
     def _count(self, part: Part) -> int:
         own, _ = self._lists(part)
         if Path(own).is_file():
-            from satl.data.vg.table import read_list
-
             return len(read_list(Path(own)))
         return expected_count(getattr(self.expected_images, part), f"expected_images.{part}", own)

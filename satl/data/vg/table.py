@@ -1,16 +1,15 @@
 """Visual Genome's image list, index of labels and category names to a label table."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from satl.core.errors import UserError
-from satl.core.files import existing
 from satl.core.labels import NEGATIVE, POSITIVE
+from satl.data.image_list import read_list, some
 from satl.data.table import LabelTable
 from satl.data.vg.index import Index, image_number, presence, read_index, read_json
 
@@ -68,25 +67,6 @@ def read_vg(
     )
 
 
-def read_list(path: Path) -> list[str]:
-    """The image file names of a list, one per line; blank lines and spaces around do not count.
-
-    Raises:
-        UserError: the file is missing, is no text, is empty, or names an image twice.
-    """
-    try:
-        lines = existing(path, "image list").read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file of image file names ({error})") from error
-    names = [line.strip() for line in lines if line.strip()]
-    if not names:
-        raise UserError(f"{path}: lists no image")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{path}: lists {len(twice)} images more than once: {some(twice)}")
-    return names
-
-
 def locate(
     names: Sequence[str], folders: Sequence[Path], image_list: Path
 ) -> tuple[str, tuple[str, ...]]:
@@ -120,12 +100,6 @@ def locate(
     below = {folder: os.path.relpath(folder, parent) for folder in map(Path, folders)}
     paths = (os.path.normpath(os.path.join(below[found[0]], n)) for n, found in where.items())
     return parent, tuple(paths)
-
-
-def some(names: Iterable[str]) -> str:
-    """The first five of `names`, for a message."""
-    names = list(names)
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _common_parent(folders: Sequence[Path]) -> str:
