@@ -196,9 +196,9 @@ def quota_thresholds(
 def kth_smallest(scores: Tensor, k: Tensor) -> Tensor:
     """(C,) the k-th smallest of each column of `scores` (N, C); -inf where k, (C,), is 0 or NaN.
 
-    NaN among the scores counts as the largest.
+    NaN among the scores does not count; the largest, where there are fewer than k others.
     """
-    rank = k.nan_to_num(0).long()
+    rank = k.nan_to_num(0).long().minimum((~scores.isnan()).sum(0))
     found = scores.sort(0).values.gather(0, (rank - 1).clamp(min=0).unsqueeze(0)).squeeze(0)
     return found.where(rank > 0, -torch.inf)
 

@@ -15,6 +15,7 @@ from satl.methods.base import Method, Progress
 from satl.training.checkpoint import Checkpoint
 from satl.training.epoch import EpochRecord, EpochTimes, largest_magnitude
 from satl.training.history import History
+from satl.training.optimizer import build_optimizer
 from satl.training.precision import autocast
 from satl.training.schedule import learning_rate
 
@@ -59,13 +60,8 @@ class TrainingRun:
             self.model.compile(fullgraph=True)
         self.checkpoint, self.history = Checkpoint(folder), History(observed.categories, folder)
         self.labels = torch.from_numpy(observed.labels).to(device)
-        self.trained = [p for p in (*model.parameters(), *method.parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            self.trained,
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=device.type != "mps",
-        )
+        self.optimizer = build_optimizer(model, method, training, device)
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "method"))
         self.epoch, self.step = 0, 0
         self.times = EpochTimes()
@@ -93,7 +89,7 @@ class TrainingRun:
         gradients = [p.grad for p in self.trained if p.grad is not None]
         self.record.note_if_bad(self.step - 1, largest_magnitude(gradients))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self.learning_rate * group["rate_factor"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
