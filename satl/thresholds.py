@@ -124,7 +124,8 @@ class EpochStatistics(nn.Module):
     finished: Tensor  # epochs
     n: Tensor
     score_sum: Tensor
-    last_mean: Tensor  # (2, C) of the scores in the epochs before; NaN: none yet
+    last_mean: Tensor  # (2, C) of the scores, in the last epoch before that had any
+    had_any: Tensor  # (2, C) whether there was one
     quota: Tensor  # (2, C) thresholds in logits, by rank in the epoch before
 
     def __init__(self, categories: int, step: float) -> None:
@@ -134,7 +135,8 @@ class EpochStatistics(nn.Module):
         self.register_buffer("finished", torch.zeros(()))
         self.register_buffer("n", torch.zeros(2, categories))
         self.register_buffer("score_sum", torch.zeros(2, categories))
-        self.register_buffer("last_mean", torch.full((2, categories), torch.nan))
+        self.register_buffer("last_mean", torch.zeros(2, categories))
+        self.register_buffer("had_any", torch.zeros(2, categories, dtype=torch.bool))
         none = torch.tensor([[torch.inf], [-torch.inf]])
         self.register_buffer("quota", none.repeat(1, categories))
 
@@ -149,14 +151,19 @@ class EpochStatistics(nn.Module):
 
         Where one of them lacks known labels, the other alone; NaN where both do.
         """
-        so_far = self.score_sum / self.n
-        mean = self.done * so_far + (1 - self.done) * self.last_mean
-        return mean.where(~mean.isnan(), so_far.where(self.n > 0, self.last_mean))
+        has_any = self.n > 0
+        weight = self.done.where(self.had_any, 1.0).where(has_any, 0.0)
+        mean = weight * self._mean_so_far() + (1 - weight) * self.last_mean
+        return mean.where(has_any | self.had_any, torch.nan)
+
+    def _mean_so_far(self) -> Tensor:
+        return self.score_sum / self.n.clamp(min=1)
 
     @torch.no_grad()
     def end(self, logits: Tensor, labels: Tensor) -> None:
         """The epoch has ended: (N, C) logits of all its images (NaN: not seen), their labels."""
-        self.last_mean.copy_((self.score_sum / self.n).where(self.n > 0, self.last_mean))
+        self.last_mean.copy_(self._mean_so_far().where(self.n > 0, self.last_mean))
+        self.had_any.logical_or_(self.n > 0)
         unknown = logits.masked_fill(labels != 0, torch.nan)
         by_rank = quota_thresholds(unknown, positive_share(labels))
         self.quota.copy_(torch.stack([by_rank.pos, by_rank.neg]))

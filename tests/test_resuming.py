@@ -80,6 +80,7 @@ FLIPPING = {"scheme": "correct_permanently", "delta": 0.2}
         ("role", {}),
         ("cap", {}),
         ("entropy_maximization", {"asymmetric_pseudo_labels": True}),
+        ("sr_st", {}),
     ],
 )
 @pytest.mark.parametrize("accumulate", [1, 3])

@@ -115,6 +115,11 @@ class Method(nn.Module, ABC, Generic[OptionsT]):
             backbone, word_embeddings, model.feature_dim, model.attention_dim
         )
 
+    @classmethod
+    def wants_strong_view(cls, options: OptionsT) -> bool:
+        """Whether `step` is to see a strongly augmented view as well, as `outputs.strong`."""
+        return False
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """The method's own parameters, by how they are trained: by default as the network's."""
         return [ParameterGroup(tuple(self.parameters()))]

@@ -33,6 +33,11 @@ class SATLOptions(Hyperparameters):
     warmup: float = Field(0.2, ge=0, le=1, description="share of epochs before pseudo-labels")
     pseudo_weight: float = Field(0.3, ge=0, description="λ, weight of pseudo-labels; 0: none")
     ranking_weight: float = Field(1.0, ge=0, description="w, weight of the ranking loss; 0: none")
+    strong_view: bool = Field(
+        False,
+        description="whether the loss of pseudo-labels is that of a strongly augmented view; they "
+        "are made of the ordinary one all the same",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -53,6 +58,10 @@ class SATL(Method[SATLOptions]):
         decay = 1 - 1 / context.steps_per_epoch
         self.statistics = ScoreStatistics(len(context.categories), decay)
 
+    @classmethod
+    def wants_strong_view(cls, options: SATLOptions) -> bool:
+        return options.strong_view
+
     def step(self, outputs: Outputs, labels: Tensor, progress: Progress) -> StepResult:
         self.statistics.update(outputs.logits, labels)
         # The divisor stays the number of *known* entries when pseudo-labels join: dividing by
@@ -67,7 +76,7 @@ class SATL(Method[SATLOptions]):
             return StepResult(losses)
         thresholds = RULES[self.options.rule](self.statistics, self.options.q)
         pseudo = pseudo_labels(outputs.logits, labels, thresholds)
-        terms = bce_terms(outputs.logits, pseudo).sum()
+        terms = bce_terms((outputs.strong or outputs).logits, pseudo).sum()
         losses["pseudo"] = self.options.pseudo_weight * terms / known
         return StepResult(losses, pseudo)
 
