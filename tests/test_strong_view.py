@@ -8,11 +8,11 @@ import torch
 import yaml
 from trials import MODEL, TRAINING, apart, same_numbers, spec
 
-from satl.cli.methods import checked_methods
 from satl.config import parse
 from satl.core.errors import UserError
 from satl.data.images.batches import Augmentation
 from satl.data.images.strong import StrongAugmentation, strong_draws
+from satl.methods.registry import checked_methods
 from satl.runs.folder import RunFolder
 from satl.training import features as features_module
 from satl.training.cache_features import cache_features
