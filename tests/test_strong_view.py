@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from test_workflow import TINY, copy_tree, output, snakemake
 from trials import MODEL, TRAINING, apart, same_numbers, spec
 
 from satl.config import parse
@@ -145,3 +146,24 @@ def test_a_config_without_strong_views_is_refused_before_anything_runs():
     del config["training"]["cached_views"]
     with pytest.raises(UserError, match="cached_strong_views is set without cached_views"):
         parse(config, "x.yaml")
+
+
+@pytest.mark.slow
+def test_the_workflow_caches_strong_views_where_the_config_says_so(tmp_path):
+    copy_tree(tmp_path)
+    training = {**TINY["training"], "cached_views": 2}
+    config = {**TINY, "methods": {"sr_st": {}}, "training": training}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    refused = snakemake(tmp_path, "-n")
+    assert refused.returncode != 0
+    assert "set that too" in output(refused)
+    training["cached_strong_views"] = 2
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(tmp_path, "-n", "--printshellcmds")
+    assert done.returncode == 0, output(done)
+    commands = output(done).splitlines()
+    made = [line for line in commands if "--part strong" in line]
+    trained = [line for line in commands if " train --config" in line]
+    assert len(made) == 1
+    assert "train-images.npz" in made[0]
+    assert trained and all("--strong-features results/tiny/data" in line for line in trained)
