@@ -3,6 +3,7 @@
 `rule: NAME` in a config chooses the function of that name.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,10 @@ from satl.config.explain import suggestion
 from satl.thresholds import HISTOGRAM_BINS, HISTOGRAM_RANGE, Moments, ScoreStatistics, Thresholds
 
 MIN_GAP = 0.01  # below this distance of the means a category gets no thresholds
+# In the decayed histogram, a score of the last epoch weighs at least (1 - 1/steps)^(steps - 1),
+# which is more than this, and a lone one from before that less.
+WEIGHT_IN_EPOCH = math.exp(-1)
+HANDOVER_FLOOR, HANDOVER_STEP, HANDOVER_LAST = 0.95, 0.025, 0.6
 
 Rule = Callable[[ScoreStatistics, float], Thresholds]
 RULES: dict[str, Rule] = {}
@@ -91,6 +96,56 @@ def global_(statistics: ScoreStatistics, q: float) -> Thresholds:
     one = gaussian_thresholds(statistics.pooled_moments(), q, prior_pos=True, prior_neg=False)
     categories = statistics.n.shape[1]
     return Thresholds(pos=one.pos.expand(categories), neg=one.neg.expand(categories))
+
+
+@threshold_rule
+def fixed(statistics: ScoreStatistics, q: float) -> Thresholds:
+    """A score of q and of 1 - q, the same for all categories and from the first epoch on."""
+    pos = torch.full(statistics.n.shape[1:], math.log(q / (1 - q)), device=statistics.n.device)
+    return Thresholds(pos=pos, neg=-pos)
+
+
+@threshold_rule
+def midrange(statistics: ScoreStatistics, q: float) -> Thresholds:
+    """½ (largest + smallest score) of the known labels of a side, whatever q (DiCaP, AAAI 2026).
+
+    Of those in the last epoch's steps; extremes are read off the histogram, to 0.05 in logits.
+    """
+    low, high = HISTOGRAM_RANGE
+    width = (high - low) / HISTOGRAM_BINS
+    centres = torch.arange(HISTOGRAM_BINS, device=statistics.n.device) * width + low + width / 2
+    filled = statistics.histogram >= WEIGHT_IN_EPOCH
+    smallest = torch.where(filled, centres, torch.inf).amin(2)
+    largest = torch.where(filled, centres, -torch.inf).amax(2)
+    pos, neg = torch.logit((smallest.sigmoid() + largest.sigmoid()) / 2)
+    both = filled.any(2).all(0)
+    moments = statistics.moments()
+    return where_separable((moments.mu_pos - moments.mu_neg).where(both, 0), pos, neg)
+
+
+@threshold_rule
+def handover(statistics: ScoreStatistics, q: float) -> Thresholds:
+    """Mean scores, last epoch's handing over to this one's; whatever q (CALDNR, TMM 2024).
+
+    m± = (b/T)·(mean of the b steps so far) + (1 - b/T)·(mean of the epoch before), T steps in all.
+    τ+ is m+, but at least a floor, which falls from 0.95 by 0.025 an epoch to 0.6; τ- mirrors it:
+    m-, but at most one less the floor.
+    """
+    mean_pos, mean_neg = statistics.epoch.mean_scores()
+    floor = (HANDOVER_FLOOR - HANDOVER_STEP * statistics.epoch.finished).clamp(min=HANDOVER_LAST)
+    pos, neg = torch.logit(mean_pos.maximum(floor)), torch.logit(mean_neg.minimum(1 - floor))
+    return where_separable(mean_pos - mean_neg, pos, neg)
+
+
+@threshold_rule
+def quota(statistics: ScoreStatistics, q: float) -> Thresholds:
+    """So high that as many unknown entries are beyond them as known labels suggest, whatever q.
+
+    Of the unknown entries in the epoch before, the share that is positive among the known ones is
+    at or above τ+, and 0.998 of the others at or below τ- (`quota_thresholds`, as `cap` does).
+    """
+    pos, neg = statistics.epoch.quota
+    return Thresholds(pos=pos, neg=neg)
 
 
 def gaussian_thresholds(

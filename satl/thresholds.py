@@ -66,6 +66,7 @@ class ScoreStatistics(nn.Module):
     def __init__(self, categories: int, decay: float) -> None:
         super().__init__()
         self.decay = decay
+        self.epoch = EpochStatistics(categories, step=1 - decay)
         self.register_buffer("n", torch.zeros(2, categories))
         self.register_buffer("sum", torch.zeros(2, categories))
         self.register_buffer("sum_squares", torch.zeros(2, categories))
@@ -87,6 +88,7 @@ class ScoreStatistics(nn.Module):
         # scatter_add_ over the batch: index (2, C, B) into the bins of each side and category.
         index = bins.T.unsqueeze(0).expand(2, -1, -1)
         self.histogram.scatter_add_(2, index, known.transpose(1, 2).contiguous())
+        self.epoch.update(z, known)
 
     def moments(self) -> Moments:
         """Moments by category, shrunk by n0 pseudo-counts to the pooled ones of the same side."""
@@ -106,6 +108,106 @@ class ScoreStatistics(nn.Module):
         square = self.sum_squares.sum(1, keepdim=True) / n.clamp(min=1e-6)
         var = (square - mu.square()).clamp(min=MIN_VARIANCE)
         return Moments(n[0], mu[0], var[0], n[1], mu[1], var[1])
+
+
+class EpochStatistics(nn.Module):
+    """Scores in (0, 1) of the epoch so far, and what the whole epoch before has shown.
+
+    Rows of two are 0 positives, 1 negatives, as in `ScoreStatistics`.
+
+    Args:
+        categories: C.
+        step: share of an epoch that one step is.
+    """
+
+    done: Tensor  # share of the epoch that is done
+    finished: Tensor  # epochs
+    n: Tensor
+    score_sum: Tensor
+    last_mean: Tensor  # (2, C) of the scores, in the last epoch before that had any
+    had_any: Tensor  # (2, C) whether there was one
+    quota: Tensor  # (2, C) thresholds in logits, by rank in the epoch before
+
+    def __init__(self, categories: int, step: float) -> None:
+        super().__init__()
+        self.step = step
+        self.register_buffer("done", torch.zeros(()))
+        self.register_buffer("finished", torch.zeros(()))
+        self.register_buffer("n", torch.zeros(2, categories))
+        self.register_buffer("score_sum", torch.zeros(2, categories))
+        self.register_buffer("last_mean", torch.zeros(2, categories))
+        self.register_buffer("had_any", torch.zeros(2, categories, dtype=torch.bool))
+        none = torch.tensor([[torch.inf], [-torch.inf]])
+        self.register_buffer("quota", none.repeat(1, categories))
+
+    def update(self, z: Tensor, known: Tensor) -> None:
+        """Add a batch: logits (B, C), and (2, B, C) which are known positives and negatives."""
+        self.done.add_(self.step)
+        self.n.add_(known.sum(1))
+        self.score_sum.add_((known * z.sigmoid()).sum(1))
+
+    def mean_scores(self) -> Tensor:
+        """(2, C): the epoch so far counts as much as is done of it, the one before the rest.
+
+        Where one of them lacks known labels, the other alone; NaN where both do.
+        """
+        has_any = self.n > 0
+        weight = self.done.where(self.had_any, 1.0).where(has_any, 0.0)
+        mean = weight * self._mean_so_far() + (1 - weight) * self.last_mean
+        return mean.where(has_any | self.had_any, torch.nan)
+
+    def _mean_so_far(self) -> Tensor:
+        return self.score_sum / self.n.clamp(min=1)
+
+    @torch.no_grad()
+    def end(self, logits: Tensor, labels: Tensor) -> None:
+        """The epoch has ended: (N, C) logits of all its images (NaN: not seen), their labels."""
+        self.last_mean.copy_(self._mean_so_far().where(self.n > 0, self.last_mean))
+        self.had_any.logical_or_(self.n > 0)
+        unknown = logits.masked_fill(labels != 0, torch.nan)
+        by_rank = quota_thresholds(unknown, positive_share(labels))
+        self.quota.copy_(torch.stack([by_rank.pos, by_rank.neg]))
+        for sums in (self.done, self.n, self.score_sum):
+            sums.zero_()
+        self.finished.add_(1)
+
+
+def positive_share(labels: Tensor) -> Tensor:
+    """(C,) share of positives among the known of (N, C) `labels`; NaN where none is known."""
+    return (labels > 0).sum(0) / (labels != 0).sum(0)
+
+
+def quota_thresholds(
+    scores: Tensor,
+    positive_share: Tensor,
+    keep_positive: float = 1.0,
+    keep_negative: float = 0.998,
+) -> Thresholds:
+    """Thresholds by rank (CAP, Xie et al., NeurIPS 2023): as many positives as are to be expected.
+
+    Of the n entries of a category with a share π of positives, the ⌊κ₊ π n⌋ highest are at or above
+    τ+, and the ⌊κ₋ (1 - π) n⌋ lowest at or below τ-. Where there are none, +inf and -inf.
+
+    Args:
+        scores: (N, C), in any monotone unit; NaN does not count.
+        positive_share: π, (C,); NaN: no thresholds.
+        keep_positive, keep_negative: κ₊ and κ₋, up to 1.
+    """
+    n = (~scores.isnan()).sum(0)
+    share = positive_share.double()
+    positives = (keep_positive * share * n).floor()
+    negatives = (keep_negative * (1 - share) * n).floor()
+    return Thresholds(pos=-kth_smallest(-scores, positives), neg=kth_smallest(scores, negatives))
+
+
+def kth_smallest(scores: Tensor, k: Tensor) -> Tensor:
+    """(C,) the k-th smallest of each column of `scores` (N, C); -inf where k, (C,), is 0 or NaN.
+
+    NaN among the scores does not count; the largest, where there are fewer than k others.
+    """
+    rank = k.nan_to_num(0).long().minimum((~scores.isnan()).sum(0))
+    found = scores.sort(0).values.gather(0, (rank - 1).clamp(min=0).unsqueeze(0)).squeeze(0)
+    return found.where(rank > 0, -torch.inf)
 
 
 def pseudo_labels(logits: Tensor, labels: Tensor, thresholds: Thresholds) -> Tensor:

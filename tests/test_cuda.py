@@ -35,11 +35,16 @@ def test_a_step_does_not_wait_for_the_gpu(method, precision):
     run = synthetic_run(experiment, kind, kind.Options(), 20, backbone, CUDA)
     images = torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8, device=CUDA)
     rows = torch.arange(32, device=CUDA)
+
+    def train_step():
+        views = [frozen_features(frozen, images, precision) for _ in range(1 + run.strong_view)]
+        run.train_step(views[0], rows, *views[1:])
+
     for _ in range(2):
-        run.train_step(frozen_features(frozen, images, precision), rows)
+        train_step()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        run.train_step(frozen_features(frozen, images, precision), rows)
+        train_step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

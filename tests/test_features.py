@@ -45,7 +45,7 @@ def test_an_epoch_shows_one_view_per_image_and_another_epoch_others(cached, obse
     order = [[5, 2], [7]]
     views = []
     for epoch in range(8):
-        first, second = features.training(epoch, order)
+        first, second = (views.weak for views in features.training(epoch, order))
         assert first.dtype == torch.float32 and first.shape == (2, 96, 2, 2)
         found = [
             view

@@ -144,7 +144,7 @@ def test_no_step_waits_for_the_gpu(demo, method, step, monkeypatch):
     for epoch in range(experiment.training.epochs):
         run.epoch, run.step = epoch, step
         with NoWaiting():
-            run.train_step(features, rows)
+            run.train_step(features, rows, *([features] if run.strong_view else []))
 
 
 @pytest.mark.parametrize("method", METHODS)

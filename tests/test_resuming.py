@@ -77,6 +77,10 @@ FLIPPING = {"scheme": "correct_permanently", "delta": 0.2}
         ("csl", {"likely": 1, "prior_threshold": 0.3}),
         ("large_loss", FLIPPING),
         ("boost_lu", FLIPPING),
+        ("role", {}),
+        ("cap", {}),
+        ("entropy_maximization", {"asymmetric_pseudo_labels": True}),
+        ("sr_st", {}),
     ],
 )
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -93,6 +97,20 @@ def test_a_checkpoint_in_mid_epoch_gives_the_same_bits(
     train(shared, [spec(observed, tmp_path / "run", method, **options)])
     same_numbers(tmp_path / "whole", tmp_path / "run")
     assert done[0] == (1, 3), "goes on after the last update of the weights"
+
+
+@pytest.mark.parametrize("rule", ["midrange", "handover", "quota"])
+def test_rules_that_remember_an_epoch_resume(tmp_path, shared, observed, monkeypatch, rule):
+    options = {"rule": rule, "warmup": 0.3}
+    train(apart(shared), [spec(observed, tmp_path / "whole", **options)])
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
+        stop_before_step(patch, 7)
+        train(shared, [spec(observed, tmp_path / "run", **options)])
+    train(shared, [spec(observed, tmp_path / "run", **options)])
+    same_numbers(tmp_path / "whole", tmp_path / "run")
+    last = RunFolder(tmp_path / "run").thresholds().tail(4)
+    assert (last["tau_pos"] < float("inf")).any()
 
 
 def test_a_signal_saves_a_checkpoint_first(tmp_path, shared, observed, monkeypatch):

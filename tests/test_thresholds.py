@@ -81,7 +81,9 @@ def test_the_default_rule_has_no_prior_on_the_negative_side():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_gives_ordered_thresholds_for_every_category(rule):
-    statistics, _, _ = filled()
+    statistics, logits, labels = filled()
+    labels[::2] = 0
+    statistics.epoch.end(logits, labels)
     found = RULES[rule](statistics, 0.9)
     assert found.pos.shape == found.neg.shape == (4,)
     assert (found.neg <= found.pos).all()
@@ -118,7 +120,7 @@ def test_scores_that_do_not_separate_give_no_thresholds(rule):
     assert (found.neg == -math.inf).all()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "fixed"])
 def test_empty_statistics_make_no_pseudo_labels(rule):
     statistics = ScoreStatistics(3, 0.9)
     thresholds = RULES[rule](statistics, 0.95)

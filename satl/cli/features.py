@@ -13,8 +13,10 @@ def _features(commands: Any) -> None:
     parser.add_argument("images", type=Path, help="images, from `satl images --images-out`")
     config_option(parser)
     parser.add_argument(
-        "--part", choices=("train", "validation", "test"), required=True, help="of the data set"
-    )
+        "--part", choices=("train", "strong", "validation", "test"), required=True,
+        help="of the data set; strong: strong views of training images "
+        "(training.cached_strong_views)",
+    )  # fmt: skip
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     path_option(parser, "--pixels", "decoded images (image_cache: disk)", required=False)
     device_option(parser)

@@ -88,6 +88,8 @@ def _train(commands) -> None:
     for part in PARTS:
         text = f"feature maps of {part} images, from `satl features` (training.cached_views)"
         path_option(parser, f"--{part}-features", text, required=False)
+    text = "those of strong views of training images (training.cached_strong_views)"
+    path_option(parser, "--strong-features", text, required=False)
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     text = "word embeddings, from `satl embeddings` (needed for word_vectors: glove)"
     path_option(parser, "--embeddings", text, required=False)
@@ -136,7 +138,7 @@ def _run_train(args: argparse.Namespace) -> None:
             device=choose_device(device),
             validation=validation.without_labels() if validation else None,
             pixels={part: getattr(args, f"{part}_pixels") for part in PARTS},
-            features={part: getattr(args, f"{part}_features") for part in PARTS},
+            features={part: getattr(args, f"{part}_features") for part in (*PARTS, "strong")},
         )
         train(shared, runs)
 

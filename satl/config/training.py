@@ -107,6 +107,14 @@ class Training(Strict):
         "views per training image, of which every epoch shows one (satl features); none: augment "
         "the images and compute their features anew in every epoch",
     )
+    # Not part of a run's identity: the features that it is shown are.
+    cached_strong_views: int | None = setting(
+        None,
+        affects="speed",
+        ge=1,
+        description="beside cached_views: so many strongly augmented views per training image, "
+        "where a method compares two views (sr_st)",
+    )
     flip: bool = Field(True, description="random horizontal flip")
     eval_batch_size: int = Field(64, ge=1)
     workers: int = setting(
@@ -119,6 +127,14 @@ class Training(Strict):
         "job, or in one file of 3 * side**2 bytes per image that all jobs of a machine share",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a training job")
+
+    @model_validator(mode="after")
+    def _check_views(self) -> "Training":
+        if self.cached_strong_views and not self.cached_views:
+            raise ValueError(
+                "cached_strong_views is set without cached_views: set that too, or leave both out"
+            )
+        return self
 
 
 class Pretraining(Strict):

@@ -5,7 +5,7 @@ published peak times `UTILISATION`; memory is what autograd keeps, plus weights,
 Adam's moments. Expect the hours to be right within a factor of two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +103,10 @@ def count(
     work = float(flops.get_total_flops())
     shared = Count(work, work, 0.0, _frozen_bytes(experiment, backbone, images))
     by_categories = {
-        c: {m: _count(experiment, *method, c, backbone, features) for m, method in methods.items()}
+        c: {
+            name: _count(experiment, *method, c, backbone, features, work)
+            for name, method in methods.items()
+        }
         for c in {size.categories for size in sizes.values()}
     }
     return {d: Counts(shared, by_categories[size.categories]) for d, size in sizes.items()}
@@ -133,10 +136,11 @@ def _count(
     categories: int,
     backbone: Backbone,
     features: Tensor,
+    frozen_work: float,
 ) -> Count:
-    """Of a method's own network and losses, in mid-schedule."""
+    """Of a method's own network and losses, in mid-schedule; and of the strong view, if any."""
     training = experiment.training
-    labels = torch.zeros(1, categories, dtype=torch.int8)
+    labels = torch.full((1, categories), -1, dtype=torch.int8)
     context = Context(tuple(map(str, range(categories))), training.epochs, 1000, labels)
     method = kind(options, context)
     model = method.build_model(backbone, torch.zeros(categories, 300), experiment.model)
@@ -145,12 +149,15 @@ def _count(
     with WITHOUT_DATA, FlopCounterMode(display=False) as train, kept:
         outputs = model.train()(features)
         forward = train.get_total_flops()
+        strong = kind.wants_strong_view(options)
+        if strong:
+            outputs = replace(outputs, strong=model(features))
         progress = Progress(training.epochs // 2, 1, torch.zeros(1, dtype=torch.long), None)
         loss = sum(method.step(outputs, labels, progress).losses.values())
         torch.autograd.grad(loss, trained, allow_unused=True)
     buffers = sum(b.nbytes for b in (*model.buffers(), *method.buffers()))
     return Count(
-        train=float(train.get_total_flops()),
+        train=train.get_total_flops() + strong * frozen_work,
         test=float(forward),
         per_image=kept.bytes * _value_bytes(experiment) / 4,
         fixed=BYTES_PER_WEIGHT * sum(p.numel() for p in trained) + buffers,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from satl.config import Experiment
 from satl.data.formats.base import DatasetSize
 from satl.data.images.batches import Augmentation, augmentation_draws
+from satl.data.images.strong import StrongAugmentation, strong_draws
 from satl.estimate.synthetic import synthetic_run
 from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import Backbone, build_backbone, initial_weights
@@ -91,9 +92,17 @@ def _costs(
         _seconds(lambda: features_of(augment(read.to(device), draws)), device, budget / 2),
         _seconds(lambda: features_of(test), device, budget / 2) / training.eval_batch_size,
     )
+    augment_strongly = StrongAugmentation(augment)
+    drawn_strong = strong_draws(training.batch_size, 0, 0)
+
+    def strong_features() -> torch.Tensor:
+        return features_of(augment_strongly(read.to(device), drawn_strong))
+
     features = features_of(augment(read.to(device), draws)), features_of(test)
     costs = {
-        name: _method_cost(experiment, kind, options, categories, backbone, features, budget)
+        name: _method_cost(
+            experiment, kind, options, categories, backbone, features, strong_features, budget
+        )
         for name, (kind, options) in tqdm(
             methods.items(), desc=f"{categories} categories", unit="method"
         )
@@ -112,6 +121,7 @@ def _method_cost(
     categories: int,
     backbone: Backbone,
     features: tuple[torch.Tensor, torch.Tensor],
+    strong_features: Callable[[], torch.Tensor],
     budget: float,
 ) -> Cost:
     train, test = features
@@ -120,7 +130,8 @@ def _method_cost(
 
     def train_step(step: int) -> None:
         run.step = step
-        run.train_step(train, rows)
+        # Several runs of a job share strong views; here each bears the whole cost of its own.
+        run.train_step(train, rows, *([strong_features()] if run.strong_view else []))
 
     train_step(0)
     ordinary = _seconds(lambda: train_step(1), train.device, budget * 0.6)

@@ -67,6 +67,22 @@ class StepResult:
     pseudo_labels: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters of a method that are trained alike.
+
+    Attributes:
+        parameters: the parameters.
+        rate_factor: their learning rate, as a multiple of the network's.
+        weight_decay: whether they decay as the network's do. Adam draws parameters that have no
+            gradient to 0 at full speed, as those of images that are not in a batch.
+    """
+
+    parameters: tuple[nn.Parameter, ...]
+    rate_factor: float = 1.0
+    weight_decay: bool = True
+
+
 class Method(nn.Module, ABC, Generic[OptionsT]):
     """Base class of all methods: `class SATL(Method[SATLOptions])`.
 
@@ -98,6 +114,15 @@ class Method(nn.Module, ABC, Generic[OptionsT]):
         return SemanticDecouplingNet(
             backbone, word_embeddings, model.feature_dim, model.attention_dim
         )
+
+    @classmethod
+    def wants_strong_view(cls, options: OptionsT) -> bool:
+        """Whether `step` is to see a strongly augmented view as well, as `outputs.strong`."""
+        return False
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The method's own parameters, by how they are trained: by default as the network's."""
+        return [ParameterGroup(tuple(self.parameters()))]
 
     @abstractmethod
     def step(self, outputs: Any, labels: Tensor, progress: Progress) -> StepResult:

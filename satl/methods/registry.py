@@ -3,7 +3,7 @@
 import inspect
 from importlib import import_module
 
-from satl.config import Experiment, MethodEntry, read_options
+from satl.config import Experiment, MethodEntry, Training, read_options
 from satl.core.errors import UserError
 from satl.core.places import METHODS, method_module
 from satl.methods.base import Hyperparameters, Method
@@ -56,6 +56,20 @@ def checked_methods(experiment: Experiment) -> dict[str, Checked]:
             checked[variant] = checked_method(variant, entry)
         except UserError as error:
             problems.append(str(error))
+    problems += _lacking_views(experiment.training, checked)
     if problems:
         raise UserError("\n".join(problems))
     return checked
+
+
+def _lacking_views(training: Training, checked: dict[str, Checked]) -> list[str]:
+    """What to say of methods that need cached strong views, where there are to be none."""
+    if not training.cached_views or training.cached_strong_views:
+        return []
+    return [
+        f"methods.{variant} compares an image with its strongly augmented view, but "
+        "training.cached_views is set without training.cached_strong_views: set that too (as many "
+        "as cached_views, say), or set cached_views to null"
+        for variant, (kind, options) in checked.items()
+        if kind.wants_strong_view(options)
+    ]

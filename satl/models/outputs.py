@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from torch import Tensor
@@ -16,11 +16,13 @@ class Outputs:
         logits: (B, C).
         features: (B, C, D), one per category.
         classify: from features to logits, for methods that change features.
+        strong: the same of the images' strong views, for methods that ask for it.
     """
 
     logits: Tensor
     features: Tensor
     classify: Callable[[Tensor], Tensor]
+    strong: Self | None = field(default=None, kw_only=True)
 
     def float(self, autocast: Callable[[], AbstractContextManager[None]] = nullcontext) -> Self:
         """The same in float32: losses are computed from these, whatever the network ran in.

@@ -1,11 +1,12 @@
 """Computing the feature maps that `training.cached_views` asks for, once for all trainings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from satl.config import Model, Training
@@ -17,6 +18,7 @@ from satl.data.images.batches import (
     open_images,
 )
 from satl.data.images.prefetch import prefetch
+from satl.data.images.strong import StrongAugmentation, strong_draws
 from satl.data.table import LabelTable
 from satl.models.backbone import build_backbone, load_weights
 from satl.training.feature_file import write
@@ -28,7 +30,7 @@ VIEW_SEED = 0  # the views of an image are the same for all trainings; which is 
 
 def cache_features(
     table: LabelTable,
-    part: Literal["train", "validation", "test"],
+    part: Literal["train", "strong", "validation", "test"],
     model: Model,
     training: Training,
     weights: Path,
@@ -40,7 +42,7 @@ def cache_features(
 
     Args:
         table: the images; labels are not read.
-        part: which protocol of images applies.
+        part: which protocol of images applies; `strong` makes strong views of training images.
         model, training: sections of the experiment file.
         weights: of the backbone.
         device: to compute on.
@@ -50,24 +52,25 @@ def cache_features(
     Raises:
         UserError: an image or the weights cannot be read, or the file cannot be written.
     """
-    if training.cached_views is None:
-        raise UserError("training.cached_views is not set: there is nothing to cache")
+    key = "cached_strong_views" if part == "strong" else "cached_views"
+    if getattr(training, key) is None:
+        raise UserError(f"training.{key} is not set: there is nothing to cache")
     prepare_torch(training, device)
     backbone = build_backbone(model.backbone, load_weights(weights), model.frozen)
     frozen = frozen_stages(backbone, training, device)
-    side = training.resize if part == "train" else training.image_size
-    images = open_images(table, side, training.image_cache, pixels, part)
-    augment = Augmentation(training.crop_scales, training.image_size, training.flip)
-    views = training.cached_views if part == "train" else 1
+    views, draw, augment = _views(part, training)
+    side = training.image_size if augment is _as_it_is else training.resize
+    title = "train" if part == "strong" else part
+    images = open_images(table, side, training.image_cache, pixels, title)
     order = consecutive_order(len(images), training.eval_batch_size)
 
     def batches() -> Iterator[np.ndarray]:
         bar = tqdm(total=views * len(images), desc=f"features {part}", unit="image", mininterval=1)
         for view in range(views):
-            draws = augmentation_draws(len(images), VIEW_SEED, view)
+            draws = draw(len(images), VIEW_SEED, view)
             read = prefetch(images.batches(order, training.workers, device.type == "cuda"), device)
             for rows, batch in zip(order, read, strict=True):
-                shown = augment(batch, draws[rows]) if part == "train" else batch
+                shown = augment(batch, draws[rows])
                 maps = frozen_features(
                     frozen, shown, training.precision, backbone.mean, backbone.std
                 )
@@ -77,3 +80,19 @@ def cache_features(
 
     facts = {"images": table.without_labels().digest(), "backbone": model.backbone, "views": views}
     write(out, (views, len(images)), batches(), facts)
+
+
+def _views(
+    part: str, training: Training
+) -> tuple[int, Callable[[int, int, int], np.ndarray], Callable[[Tensor, np.ndarray], Tensor]]:
+    """How many views an image has, what is drawn for them, and what becomes of image and draws."""
+    ordinary = Augmentation(training.crop_scales, training.image_size, training.flip)
+    if part == "train":
+        return training.cached_views, augmentation_draws, ordinary
+    if part == "strong":
+        return training.cached_strong_views, strong_draws, StrongAugmentation(ordinary)
+    return 1, augmentation_draws, _as_it_is
+
+
+def _as_it_is(images: Tensor, draws: np.ndarray) -> Tensor:
+    return images

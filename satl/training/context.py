@@ -21,6 +21,8 @@ from satl.runs.fingerprint import Fingerprint, library_versions, settings, train
 from satl.runs.layout import RunKey
 from satl.training.feature_file import FeatureFile
 
+STRONG = "strong"  # the part of the data set that strong views of training images are
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -109,6 +111,17 @@ class TrainingContext:
             files[part] = FeatureFile.open(path, table.without_labels().digest())
         return files
 
+    def strong_feature_file(self, observed: LabelTable) -> FeatureFile:
+        """Of strong views of training images. Raises UserError if missing or of other images."""
+        path = self.features.get(STRONG)
+        if path is None:
+            raise UserError(
+                "training.cached_views is set, and a method compares an image with its strong "
+                "view: set training.cached_strong_views too, and give --strong-features, from "
+                "`satl features --part strong`"
+            )
+        return FeatureFile.open(path, observed.without_labels().digest())
+
     @cached_property
     def backbone_weights(self) -> dict[str, Tensor]:
         """What training starts from. Raises UserError where the file is something else."""
@@ -160,6 +173,8 @@ def run_fingerprint(run: RunSpec, shared: TrainingContext) -> Fingerprint:
     features = {}
     if shared.training.cached_views:
         files = shared.feature_files(run.observed)
+        if run.kind.wants_strong_view(run.options):
+            files[STRONG] = shared.strong_feature_file(run.observed)
         features = {f"{part}_features": file.sha256 for part, file in files.items()}
     images = {
         f"{part}_image_files": table.images_sha256

@@ -104,7 +104,8 @@ def _train_unfinished(
             for job in waiting
         ]
         observed = waiting[0].spec.observed
-        features = feature_source(shared, backbone, observed, seed)
+        strong = any(run.strong_view for run in runs)
+        features = feature_source(shared, backbone, observed, seed, strong)
         trainer = Trainer(shared.training, features, runs, len(observed.file_names), seed)
         with compiler_errors(shared.training):
             trainer.run(stop)
@@ -119,14 +120,22 @@ def _train_unfinished(
 
 
 def feature_source(
-    shared: TrainingContext, backbone: Backbone, observed: LabelTable, seed: int
+    shared: TrainingContext,
+    backbone: Backbone,
+    observed: LabelTable,
+    seed: int,
+    strong: bool = False,
 ) -> FeatureSource:
-    """Cached feature maps where the protocol asks for them, else images and frozen stages."""
+    """Cached feature maps where the protocol asks for them, else images and frozen stages.
+
+    `strong`: whether training images have a strong view, too.
+    """
     training, device = shared.training, shared.device
     if training.cached_views:
-        return CachedFeatures(shared.feature_files(observed), training, seed, device)
+        views = shared.strong_feature_file(observed) if strong else None
+        return CachedFeatures(shared.feature_files(observed), training, seed, device, views)
     return ImageFeatures(
-        backbone, observed, shared.predicted, training, shared.pixels, seed, device
+        backbone, observed, shared.predicted, training, shared.pixels, seed, device, strong
     )
 
 

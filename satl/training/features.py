@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from satl.data.images.batches import (
     open_images,
 )
 from satl.data.images.prefetch import prefetch
+from satl.data.images.strong import StrongAugmentation, strong_draws
 from satl.data.table import LabelTable
 from satl.models.backbone import Backbone
 from satl.training.feature_file import FeatureFile
@@ -33,10 +34,20 @@ KEPT_FEATURES_BYTES = 256 * 2**20
 Batches = Sequence[Sequence[int]]
 
 
+class Views(NamedTuple):
+    """A training batch as an epoch shows it, as feature maps: (B, channels, H, W) each.
+
+    `strong` is the strongly augmented view, where some method of the job asks for it.
+    """
+
+    weak: Tensor
+    strong: Tensor | None = None
+
+
 class FeatureSource(Protocol):
     """Feature maps of the frozen stages, (B, channels, H, W) on the device, batch by batch."""
 
-    def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
+    def training(self, epoch: int, order: Batches) -> Iterator[Views]:
         """Those of training images as `epoch` shows them; `order` holds rows of the table."""
 
     def predicted(self) -> Iterator[Tensor]:
@@ -54,6 +65,7 @@ class ImageFeatures:
         pixels: decoded images by part, where `image_cache` is disk.
         seed: of the augmentation.
         device: where the frozen stages are.
+        strong: whether training images have a strong view, too.
     """
 
     def __init__(
@@ -65,6 +77,7 @@ class ImageFeatures:
         pixels: Mapping[str, Path | None],
         seed: int,
         device: torch.device,
+        strong: bool = False,
     ) -> None:
         self.protocol, self.seed, self.device = training, seed, device
         self.statistics = (backbone.mean, backbone.std)
@@ -75,13 +88,21 @@ class ImageFeatures:
             for part, table in predicted.items()
         ]
         self.augment = Augmentation(training.crop_scales, training.image_size, training.flip)
+        self.augment_strongly = StrongAugmentation(self.augment) if strong else None
         self.kept: list[Tensor] | None = None
 
-    def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
+    def training(self, epoch: int, order: Batches) -> Iterator[Views]:
         """Augmented anew in each epoch; see `FeatureSource`."""
-        draws = augmentation_draws(len(self.train_images), self.seed, epoch)
+        count = len(self.train_images)
+        draws = augmentation_draws(count, self.seed, epoch)
+        drawn_strong = strong_draws(count, self.seed, epoch) if self.augment_strongly else None
         for rows, images in zip(order, self._batches(self.train_images, order), strict=True):
-            yield self._features(self.augment(images, draws[np.asarray(rows)]))
+            weak = self._features(self.augment(images, draws[np.asarray(rows)]))
+            if self.augment_strongly is None or drawn_strong is None:
+                yield Views(weak)
+                continue
+            distorted = self.augment_strongly(images, drawn_strong[np.asarray(rows)])
+            yield Views(weak, self._features(distorted))
 
     def predicted(self) -> Iterator[Tensor]:
         """See `FeatureSource`."""
@@ -127,6 +148,7 @@ class CachedFeatures:
         training: the protocol.
         seed: of the views.
         device: where batches go.
+        strong: of the strong views of training images, where a method asks for them.
     """
 
     def __init__(
@@ -135,18 +157,30 @@ class CachedFeatures:
         training: Training,
         seed: int,
         device: torch.device,
+        strong: FeatureFile | None = None,
     ) -> None:
-        self.train_file = files["train"]
+        self.train_file, self.strong_file = files["train"], strong
         self.predicted_files = [file for part, file in files.items() if part != "train"]
         self.protocol, self.seed, self.device = training, seed, device
 
-    def training(self, epoch: int, order: Batches) -> Iterator[Tensor]:
+    def training(self, epoch: int, order: Batches) -> Iterator[Views]:
         """See `FeatureSource`."""
-        views, images = self.train_file.maps.shape[:2]
-        draws = np.random.default_rng(derive_seed(self.seed, "view", epoch))
-        shown = draws.integers(views, size=images)
+        weak = self._drawn_views(self.train_file, order, "view", epoch)
+        if self.strong_file is None:
+            yield from map(Views, weak)
+        else:
+            yield from map(Views, weak, self._drawn_views(self.strong_file, order, "strong", epoch))
+
+    def _drawn_views(
+        self, file: FeatureFile, order: Batches, purpose: str, epoch: int
+    ) -> Iterator[Tensor]:
+        """One of the views in `file` of each image, drawn by seed, purpose and epoch."""
+        views, images = file.maps.shape[:2]
+        shown = np.random.default_rng(derive_seed(self.seed, purpose, epoch)).integers(
+            views, size=images
+        )
         for rows in order:
-            yield self._on_device(self.train_file.maps[shown[rows], rows])
+            yield self._on_device(file.maps[shown[rows], rows])
 
     def predicted(self) -> Iterator[Tensor]:
         """See `FeatureSource`."""

@@ -1,5 +1,6 @@
 """One run in training: its model, method and optimiser, and the step that trains them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from satl.methods.base import Method, Progress
 from satl.training.checkpoint import Checkpoint
 from satl.training.epoch import EpochRecord, EpochTimes, largest_magnitude
 from satl.training.history import History
+from satl.training.optimizer import build_optimizer
 from satl.training.precision import autocast
 from satl.training.schedule import learning_rate
 
@@ -59,27 +61,26 @@ class TrainingRun:
             self.model.compile(fullgraph=True)
         self.checkpoint, self.history = Checkpoint(folder), History(observed.categories, folder)
         self.labels = torch.from_numpy(observed.labels).to(device)
-        self.trained = [p for p in (*model.parameters(), *method.parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            self.trained,
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=device.type != "mps",
-        )
+        self.optimizer = build_optimizer(model, method, training, device)
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.strong_view = method.wants_strong_view(method.options)
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "method"))
         self.epoch, self.step = 0, 0
         self.times = EpochTimes()
         self.record = EpochRecord.empty(self.labels)
         self.whole = True  # False in a step, and for good where an error has cut one short
 
-    def train_step(self, features: Tensor, indices: Tensor) -> None:
-        """One step on the frozen stages' feature maps of the images `indices` (table rows)."""
+    def train_step(self, features: Tensor, indices: Tensor, strong: Tensor | None = None) -> None:
+        """One step on the frozen stages' feature maps of the images `indices` (table rows).
+
+        `strong` are those of the images' strong views, where `strong_view` asks for them.
+        """
         self.whole = False
         self.model.train()
         self.method.train()
-        with autocast(self.device, self.training.precision):
-            outputs = self.model(features)
-        outputs = outputs.float(lambda: autocast(self.device, self.training.precision))
+        outputs = self._outputs(features)
+        if strong is not None:
+            outputs = replace(outputs, strong=self._outputs(strong))
         progress = Progress(self.epoch, self.step, indices, self.generator)
         result = self.method.step(outputs, self.labels[indices], progress)
         (sum(result.losses.values()) / self._accumulated(self.step)).backward()
@@ -89,11 +90,17 @@ class TrainingRun:
             self._update()
         self.whole = True
 
+    def _outputs(self, features: Tensor) -> Any:
+        """What the network says of feature maps: computed in autocast, given as float32."""
+        with autocast(self.device, self.training.precision):
+            outputs = self.model(features)
+        return outputs.float(lambda: autocast(self.device, self.training.precision))
+
     def _update(self) -> None:
         gradients = [p.grad for p in self.trained if p.grad is not None]
         self.record.note_if_bad(self.step - 1, largest_magnitude(gradients))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self.learning_rate * group["rate_factor"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 

@@ -80,10 +80,11 @@ class Trainer:
         bar = tqdm(total=len(order), initial=first, desc=title, unit="batch", mininterval=1)
         start = time.perf_counter()
         with bar:
-            for step, features in enumerate(self.features.training(epoch, order[first:]), first):
+            for step, views in enumerate(self.features.training(epoch, order[first:]), first):
                 for run in self._at(epoch):
                     if run.step == step:
-                        run.train_step(features, rows[step])
+                        strong = (views.strong,) if run.strong_view else ()
+                        run.train_step(views.weak, rows[step], *strong)
                 start = self._book_time(epoch, start)
                 bar.update()
                 if step % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1:

@@ -23,7 +23,8 @@ def trainer_of(shared: TrainingContext, observed: LabelTable, methods: Sequence[
         kind = method_class(method)
         spec = RunSpec("bench", "bench", method, method, kind, kind.Options(), observed, Path())
         runs.append(build_run(spec, shared, backbone, 0, shared.store))
-    features = feature_source(shared, backbone, observed, seed=0)
+    strong = any(run.strong_view for run in runs)
+    features = feature_source(shared, backbone, observed, 0, strong)
     return Trainer(shared.training, features, runs, len(observed.file_names), seed=0)
 
 

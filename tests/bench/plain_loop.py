@@ -5,6 +5,7 @@ and transformed by itself, batch norm is not folded, and semantic decoupling is 
 """
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +88,7 @@ class PlainRun:
             weight_decay=training.weight_decay,
         )
         self.generator = torch.Generator()
+        self.distort = v2.Compose([v2.RandAugment(), v2.RandomErasing(1.0)])
 
     def epoch(self, number: int) -> None:
         """Train for one epoch; `number` is what the method is told."""
@@ -95,6 +97,10 @@ class PlainRun:
             with torch.no_grad():
                 maps = self.frozen(images)
             outputs = self.model(maps)
+            if self.method.wants_strong_view(self.method.options):
+                with torch.no_grad():
+                    maps = self.frozen(torch.stack([*map(self.distort, images)]))
+                outputs = replace(outputs, strong=self.model(maps))
             progress = Progress(number, step, rows, self.generator)
             losses = self.method.step(outputs, self.labels[rows], progress).losses
             loss = sum(losses.values())

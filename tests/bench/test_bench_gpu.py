@@ -54,7 +54,7 @@ def step_flops(trainer):
         features = frozen_features(trainer.features.frozen, images, training.precision)
         for run in trainer.runs:
             run.epoch, run.step = EPOCH, 0
-            run.train_step(features, rows)
+            run.train_step(features, rows, *([features] if run.strong_view else []))
     return counter.get_total_flops()
 
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from baselines.balanced_bce import BalancedBCE, balanced_loss
 from baselines.fixed_threshold import FixedThreshold
+from baselines.partial_bce import PartialBCE
 from baselines.ranking_only import RankingOnly
 from satl.losses import differential_ranking, partial_bce
 from satl.methods.base import Context, Progress
@@ -63,6 +64,19 @@ def test_balanced_bce_adds_the_weighted_term_to_partial_bce(batch):
     expected = 0.5 * balanced_loss(*batch).item()
     assert result.losses["balanced"].item() == pytest.approx(expected)
     assert result.pseudo_labels is None
+
+
+def test_the_two_partial_bces(batch):
+    logits, labels = batch
+    known = (labels != 0).sum().item()
+    total = F.softplus(-logits * labels)[labels != 0].sum().item()
+    losses = {
+        divisor: step(PartialBCE, logits, labels, divisor=divisor).losses["known"].item()
+        for divisor in ("known", "categories")
+    }
+    assert losses["known"] == partial_bce(logits, labels).item()
+    assert losses["known"] == pytest.approx(total / known)
+    assert losses["categories"] == pytest.approx(total / labels.numel())
 
 
 def test_ranking_only_is_satl_without_pseudo_labels(batch):

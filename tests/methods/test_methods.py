@@ -1,5 +1,7 @@
 """What holds for every registered method; a new one is tested by being registered."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,6 +40,8 @@ class Trial:
     def step(self, epoch, step, labels=None):
         labels = self.labels if labels is None else labels
         outputs = self.model(self.maps)
+        if self.method.wants_strong_view(self.method.options):
+            outputs = replace(outputs, strong=self.model(self.maps.flip(3)))
         progress = Progress(epoch, step, torch.arange(IMAGES), self.generator)
         result = self.method.step(outputs, labels, progress)
         self.optimizer.zero_grad()

@@ -20,7 +20,7 @@ def options_state():
     files += [root / name for name in OPTIONS_FILES]
     source = EXPERIMENT.source()
     code = [[str(f.relative_to(root)), f.read_text(encoding="utf-8")] for f in files]
-    return digest([source["methods"], source["tune"], source["model"], code])
+    return digest([source["methods"], source["tune"], source["model"], source["training"], code])
 
 
 def checked_options():

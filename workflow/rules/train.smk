@@ -38,6 +38,11 @@ FEATURE_SETTINGS = {
     "model": {"backbone", "frozen"},
     "training": {"cached_views", "resize", "image_size", "crop_scales", "flip", "precision"},
 }
+STRONG_SETTINGS = {
+    **FEATURE_SETTINGS,
+    "training": FEATURE_SETTINGS["training"] - {"cached_views"} | {"cached_strong_views"},
+}
+STRONG = CACHED and EXPERIMENT.training.cached_strong_views is not None
 
 
 rule features:
@@ -63,6 +68,23 @@ rule features:
     shell:
         "{SATL} features {input.images} --config {CONFIG} --part {wildcards.part} {params.pixels}"
         " --weights {input.weights} --device {params.device} --out {output.maps} > {log} 2>&1"
+
+
+use rule features as strong_features with:
+    input:
+        images=f"{DATA}/train-images.npz",
+        pixels=f"{DATA}/train-pixels.npy" if ON_DISK else [],
+        weights=rules.backbone.output,
+    output:
+        maps=f"{DATA}/{{part}}-features.npy",
+        description=f"{DATA}/{{part}}-features.json",
+    wildcard_constraints:
+        part="strong",
+    params:
+        pixels=lambda wildcards, input: f"--pixels {input.pixels}" if input.pixels else "",
+        settings=EXPERIMENT.model_dump(include=STRONG_SETTINGS),
+        code=code_digest("satl.training.cache_features"),
+        device=EXPERIMENT.device,
 
 
 TRAINING = f"{RESULTS}/training/{JOB_PATH}"
@@ -128,6 +150,7 @@ def image_options(wildcards, input):
         for kind in ("pixels", "features")
         for part, file in zip(EXPERIMENT.parts, input[kind])
     ]
+    options += [f"--strong-features {shlex.quote(file)}" for file in input.strong]
     return options + [
         f"--{part}-images {shlex.quote(file)}"
         for part, file in zip(EXPERIMENT.parts[1:], input.images)
@@ -140,6 +163,7 @@ rule train:
         images=[f"{DATA}/{part}-images.npz" for part in EXPERIMENT.parts[1:]],
         pixels=image_inputs("pixels"),
         features=image_inputs("features"),
+        strong=[f"{DATA}/strong-features.npy"] if STRONG else [],
         weights=rules.backbone.output,
         words=(
             rules.embeddings.output

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from satl.core.errors import UserError
+from satl.thresholds import positive_share
 
 
 def expected_positives(labels: Tensor) -> float:
@@ -23,9 +24,9 @@ def expected_positives(labels: Tensor) -> float:
             "no training label is known to be absent, so the number of positives per image cannot "
             "be estimated: give it as option `expected` of the method (2.9 for COCO, 1.5 for VOC)"
         )
-    known = positives + negatives
-    pooled = positives.sum() / known.sum()
-    return float(torch.where(known > 0, positives / known.clamp(min=1), pooled).sum())
+    pooled = positives.sum() / (positives.sum() + negatives.sum())
+    share = positive_share(labels)
+    return float(share.where(~share.isnan(), pooled).sum())
 
 
 def expected_positive_penalty(logits: Tensor, expected: float) -> Tensor:
