@@ -50,6 +50,17 @@ def tuning_notes(experiment: Experiment) -> list[str]:
     ]
 
 
+def other_settings(experiment: Experiment, dataset: str) -> list[str]:
+    """How labels are known where not at random, as the entries of `observe` say."""
+    texts = []
+    for name in (one for one in experiment.known(dataset) if isinstance(one, str)):
+        options = experiment.observation(name).model_dump()
+        kind = options.pop("kind")
+        listed = ", ".join(f"{option} {value}" for option, value in options.items())
+        texts.append(f"{name} ({kind}: {listed})" if listed else name)
+    return [f"Labels known in other ways: {'; '.join(texts)}."] if texts else []
+
+
 def what_is_missing(
     experiment: Experiment,
     dataset: str,
@@ -58,14 +69,15 @@ def what_is_missing(
     summary: pd.DataFrame,
 ) -> list[str]:
     """Images, categories and runs that do not count."""
-    expected = len(methods) * len(experiment.known_ratios) * len(experiment.seeds)
+    known = experiment.known(dataset)
+    expected = len(methods) * len(known) * len(experiment.seeds)
     missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
     without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
     notes = [UNANNOTATED[experiment.datasets[dataset].unannotated]]
     if without:
         notes.append(f"No positive test image, so left out of the mean: {', '.join(without)}.")
     if missing:
-        several = len(experiment.known_ratios) > 1
+        several = sum(not isinstance(one, str) for one in known) > 1
         incomplete = ", and no average is made of an incomplete row" if several else ""
         notes.append(
             f"{missing} of {expected} runs are missing (not evaluated, or without a mAP); "
