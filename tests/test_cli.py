@@ -251,7 +251,11 @@ def test_evaluation_refuses_tables_of_another_run(folder, capsys, train_table):
 
     fails(capsys, words("other.npz", "test.npz"), "trained on other partial labels")
     fails(capsys, words("observed.npz", "train.npz"), "predictions.npz: its images or categories")
-    fails(capsys, words("observed.npz", "test-images.npz"), "ground truth has unknown labels")
+    fails(
+        capsys,
+        words("observed.npz", "test-images.npz"),
+        "given as ground truth is a split or a list of images",
+    )
     two = [*words("observed.npz", "test.npz"), "--out", folder / "a", folder / "b"]
     fails(capsys, two, "--out names 2 paths for 1 runs")
 

@@ -10,7 +10,7 @@ import pandas as pd
 from satl.config import Experiment, Known
 from satl.core.files import write_json
 from satl.report.comparison_plots import comparison_plots
-from satl.report.evaluated import Run, commits
+from satl.report.evaluated import Run, commits, has_truth
 from satl.report.plot_distances import distance_figure
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
@@ -140,6 +140,10 @@ def _pseudo_label_plot(
 ) -> Iterator[Plot | SkippedFigure]:
     """Quality of the pseudo-labels of all methods that make any."""
     name = f"{dataset}-pseudo-labels"
+    runs = [run for run in runs if has_truth(run)]
+    if not runs:
+        yield SkippedFigure(name, dataset, "no ground truth is behind the unknown labels")
+        return
     ratios = lowest_middle_highest([run.key.known_ratio for run in runs])
     shown = [run for run in runs if run.key.known_ratio in ratios]
     quality = {run.key: _quality(run) for run in shown}

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from satl.config import Experiment
-from satl.report.evaluated import Run
+from satl.config import Experiment, ratio_name
+from satl.report.evaluated import Run, has_truth
 
 UNANNOTATED = {
     "keep": "Images without annotations are kept, as negative for every category.",
@@ -59,6 +59,24 @@ def other_settings(experiment: Experiment, dataset: str) -> list[str]:
         listed = ", ".join(f"{option} {value}" for option, value in options.items())
         texts.append(f"{name} ({kind}: {listed})" if listed else name)
     return [f"Labels known in other ways: {'; '.join(texts)}."] if texts else []
+
+
+def what_is_judged(runs: list[Run]) -> list[str]:
+    """Where labels have no ground truth: how many count, and what cannot be said."""
+    notes = []
+    for entries in [run.metrics["test_entries"] for run in runs if "test_entries" in run.metrics]:
+        if entries["judged"] < entries["all"]:
+            notes.append(
+                f"Of {entries['all']:,} labels of the test images, {entries['judged']:,} are known "
+                "and judged; the others count in no metric."
+            )
+    without = {ratio_name(run.key.known_ratio): None for run in runs if not has_truth(run)}
+    if without:
+        notes.append(
+            f"No ground truth is behind the unknown training labels ({', '.join(without)}): how "
+            "good pseudo-labels are cannot be said."
+        )
+    return list(dict.fromkeys(notes))
 
 
 def what_is_missing(

@@ -14,6 +14,7 @@ from satl.report.notes import (
     other_settings,
     selection_notes,
     tuning_notes,
+    what_is_judged,
     what_is_missing,
     what_is_shown,
 )
@@ -127,6 +128,7 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
             *claim_notes(scores, first is not None),
             *(tuning_notes(experiment) if is_tuned else selection_notes(experiment)),
             *other_settings(experiment, dataset),
+            *what_is_judged(shown),
             *what_is_missing(experiment, dataset, methods, shown, summary),
             f"Config {experiment.name}; commit {commits(shown)}.",
         ]

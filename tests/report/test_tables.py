@@ -320,3 +320,15 @@ def test_without_known_ratios_there_is_no_average():
     table = result_table(config(known_ratios=[], observe=settings), "glyphs", runs)
     assert table.columns == ("a", "single_positive")
     assert [cell.mean for cell in cells(table, 0, "satl")] == [50, 30]
+
+
+def test_what_has_no_ground_truth_is_said():
+    runs = [run("satl", 0.1, 50.0), run("satl", "as_is", 40.0)]
+    runs[1].metrics.update(
+        test_entries={"judged": 7000, "all": 10000}, hidden_entries={"judged": 0, "all": 9}
+    )
+    notes = result_table(config(observe="as_is"), "glyphs", runs).notes
+    assert any("7,000 are known and judged; the others count in no metric" in n for n in notes)
+    assert any("behind the unknown training labels (as_is): how good" in n for n in notes)
+    plain = result_table(config(), "glyphs", runs[:1]).notes
+    assert not any("judged" in note or "ground truth is" in note for note in plain)
