@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satl.cli.options import add_command, path_option, seed
+from satl.cli._options import add_command, path_option, seed
 from satl.core.errors import UserError
 
 if TYPE_CHECKING:

@@ -176,8 +176,9 @@ def _distance_plot(
     rows = [
         table.assign(method=key.method, known_ratio=key.known_ratio, seed=key.seed)
         for key, table in means.items()
+        if len(table)
     ]
-    if not rows or all(table.empty for table in rows):
+    if not rows:
         yield SkippedFigure(name, dataset, "no category has enough known and hidden labels")
         return
     title = f"Kolmogorov–Smirnov distance of known and hidden labels on {dataset}, last epoch"
