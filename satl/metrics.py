@@ -55,6 +55,18 @@ def all_metrics(scores: ArrayLike, targets: ArrayLike) -> dict[str, float]:
     }
 
 
+def only_judged(scores: ArrayLike, labels: ArrayLike) -> NDArray:
+    """`scores` (…, N, C) for metrics that are to leave unknown labels (N, C; 0) out.
+
+    An entry that nobody knows gets the score -inf: it is below every positive, so that no
+    precision counts it, it is never predicted, and it takes none of the `top_k` places. Where
+    every label is known, `scores` are returned as they are. Metrics that look at the ranks of
+    negatives need the labels instead.
+    """
+    values, judged = np.asarray(scores), np.asarray(labels) != 0
+    return values if judged.all() else np.where(judged, values, -np.inf)
+
+
 def precision_recall_f1(
     scores: ArrayLike, targets: ArrayLike, top_k: int | None = None
 ) -> dict[str, float]:
@@ -117,18 +129,18 @@ def calibration_error(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> 
 def pseudo_label_quality(
     pseudo: ArrayLike, observed: ArrayLike, complete: ArrayLike
 ) -> dict[str, float]:
-    """How good pseudo-labels are, over the unknown entries.
+    """How good pseudo-labels are, over the unknown entries that have a ground truth.
 
     Args:
         pseudo: (N, C), +1 / -1 where a pseudo-label was made, else 0.
         observed: (N, C), 0 where the label is unknown.
-        complete: (N, C), +1 / -1: the ground truth.
+        complete: (N, C), +1 / -1: the ground truth; 0 where there is none.
 
     Returns:
         Precision and recall of positive and negative pseudo-labels, and coverage, the share of
-        unknown entries that got one; NaN where nothing is there to divide by.
+        these entries that got one; NaN where nothing is there to divide by.
     """
-    hidden = np.asarray(observed) == 0
+    hidden = (np.asarray(observed) == 0) & (np.asarray(complete) != 0)
     guessed, true = np.asarray(pseudo)[hidden], np.asarray(complete)[hidden]
     quality = {}
     for name, sign in (("positive", 1), ("negative", -1)):

@@ -18,6 +18,7 @@ from scipy.stats import norm
 from satl.config import Experiment, parse
 from satl.core.files import write_arrays, write_json, write_text, write_yaml
 from satl.metrics import METRIC_COLUMNS
+from satl.runs.fingerprint import known_settings
 from satl.runs.folder import THRESHOLD_COLUMNS, RunKey, run_keys
 
 CATEGORIES = (
@@ -65,12 +66,13 @@ def write_run(experiment: Experiment, results: Path, key: RunKey) -> Path:
         "method_class": entry.method,
         "options": OPTIONS[entry.method] | entry.options,
         "known_ratio": key.known_ratio,
+        "observe": experiment.observation(key.known_ratio).model_dump(mode="json"),
         "seed": key.seed,
         "mask_seed": experiment.mask_seed,
         "model": experiment.model.model_dump(mode="json"),
         "training": experiment.training_of(key.method).model_dump(mode="json"),
         "validation": experiment.validation,
-        "split": {"mask_sha256": "0" * 64, "realised_known_ratio": key.known_ratio},
+        "split": {"mask_sha256": "0" * 64, "realised_known_ratio": share(key)},
     }
     folder = key.folder(results)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,11 @@ def write_run(experiment: Experiment, results: Path, key: RunKey) -> Path:
     return folder
 
 
+def share(key: RunKey) -> float:
+    """Of the labels that are known; the same for all settings that are not known ratios."""
+    return 0.3 if isinstance(key.known_ratio, str) else key.known_ratio
+
+
 def _means(method: str, ratio: float, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean logits of the positives and negatives of each category, (C,)."""
     learnt = (0.4 + ratio) ** 0.3 * (1 - np.exp(-epoch / 3))
@@ -103,7 +110,7 @@ def _means(method: str, ratio: float, epoch: int) -> tuple[np.ndarray, np.ndarra
 def _thresholds(method: str, key: RunKey, random: np.random.Generator) -> pd.DataFrame:
     rows = []
     for epoch in range(1, EPOCHS + 1):
-        positive, negative = _means(method, key.known_ratio, epoch)
+        positive, negative = _means(method, share(key), epoch)
         frame = pd.DataFrame({"epoch": epoch, "category": CATEGORIES})
         for column in THRESHOLD_COLUMNS[2:]:
             frame[column] = np.nan
@@ -113,13 +120,13 @@ def _thresholds(method: str, key: RunKey, random: np.random.Generator) -> pd.Dat
             wobble = random.normal(0, 0.15, (2, len(CATEGORIES)))
             frame["mu_pos"], frame["mu_neg"] = positive + wobble[0], negative + wobble[1]
             frame["sigma_pos"], frame["sigma_neg"] = 1.1, 0.9
-            frame["n_pos"] = POSITIVES * key.known_ratio
-            frame["n_neg"] = (IMAGES - POSITIVES) * key.known_ratio
+            frame["n_pos"] = POSITIVES * share(key)
+            frame["n_neg"] = (IMAGES - POSITIVES) * share(key)
             middle, gap = (frame.mu_pos + frame.mu_neg) / 2, frame.mu_pos - frame.mu_neg
             prior = (frame.n_pos + 0.5) / (frame.n_pos + frame.n_neg + 1)
             frame["tau_pos"] = middle + (logit(0.95) - logit(prior)) / gap
             frame["tau_neg"] = middle - logit(0.95) / gap
-            if key.known_ratio < 0.2 and epoch < 3:
+            if share(key) < 0.2 and epoch < 3:
                 frame.loc[frame.category == "toaster", ["tau_pos", "tau_neg"]] = [np.inf, -np.inf]
         rows.append(frame)
     return pd.concat(rows, ignore_index=True)[list(THRESHOLD_COLUMNS)]
@@ -151,7 +158,7 @@ def _quality(method: str, thresholds: pd.DataFrame, epoch: int) -> dict[str, flo
 def _metrics(
     method: str, key: RunKey, quality: list[dict[str, float | None]], random: np.random.Generator
 ) -> dict[str, Any]:
-    top = 62 + 5 * SKILL[method] + 8 * np.log10(key.known_ratio) + random.normal(0, 0.6)
+    top = 62 + 5 * SKILL[method] + 8 * np.log10(share(key)) + random.normal(0, 0.6)
     course = [top - 30 * np.exp(-epoch / 2) for epoch in range(1, EPOCHS + 1)]
     best = dict.fromkeys(METRIC_COLUMNS, course[-1] + 0.4)
     return {
@@ -203,13 +210,13 @@ def _losses(key: RunKey) -> str:
 
 def _histogram(method: str, key: RunKey, random: np.random.Generator) -> pd.DataFrame:
     """Logits of the last epoch by label; known positives score above the hidden ones."""
-    positive, negative = _means(method, key.known_ratio, EPOCHS)
+    positive, negative = _means(method, share(key), EPOCHS)
     edges = np.linspace(-9, 9, 81)
     frames = []
     for c, name in enumerate(CATEGORIES):
         known = (
-            round(POSITIVES[c] * key.known_ratio),
-            round((IMAGES - POSITIVES[c]) * key.known_ratio),
+            round(POSITIVES[c] * share(key)),
+            round((IMAGES - POSITIVES[c]) * share(key)),
         )
         groups = {
             "known_positive": random.normal(positive[c], 1.1, known[0]),
@@ -236,10 +243,8 @@ def _record(config: dict[str, Any]) -> dict[str, Any]:
         "seconds": 125.0,
         "images_per_second": float(expit(1) * 100),
         "fingerprint": {"code": "feed" * 4, "method": config["method_class"]}
-        | {
-            name: config[name]
-            for name in ("options", "model", "training", "known_ratio", "seed", "validation")
-        },
+        | {name: config[name] for name in ("options", "model", "training", "seed", "validation")}
+        | known_settings(config["known_ratio"], config["observe"]),
         "started": "2026-01-01T12:00:00+00:00",
         "finished": "2026-01-01T12:02:05+00:00",
     }

@@ -5,7 +5,7 @@ import pytest
 
 from satl.core.errors import UserError
 from satl.evaluation.bootstrap import image_weights, resampled_map, weighted_average_precision
-from satl.metrics import average_precision, mean_ap
+from satl.metrics import average_precision, mean_ap, only_judged
 
 
 @pytest.fixture
@@ -56,3 +56,13 @@ def test_without_positives_there_is_no_map():
 def test_one_resample_is_refused():
     with pytest.raises(UserError, match="1 resamples"):
         resampled_map(np.zeros((5, 2)), np.ones((5, 2)), 1)
+
+
+def test_unknown_entries_count_in_no_resample(scored):
+    scores, _ = scored
+    labels = np.random.default_rng(3).choice([-1, 0, 1], scores.shape)
+    found = resampled_map(only_judged(scores, labels), labels, 3)
+    for value, weights in zip(found, next(image_weights(len(scores), 3)).T, strict=True):
+        rows = np.repeat(np.arange(len(scores)), weights.astype(int))
+        expected = mean_ap(only_judged(scores[rows], labels[rows]), labels[rows])
+        assert value == pytest.approx(expected, rel=1e-5)

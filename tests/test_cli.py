@@ -103,7 +103,31 @@ def test_full_labels_are_no_split(folder, capsys):
 
 def test_a_split_is_not_split_again(folder, capsys):
     words = ["split", folder / "observed.npz", "--known-ratio", "0.5", "--out", folder / "s.npz"]
-    fails(capsys, words, "unknown labels already", "full label table")
+    fails(capsys, words, "its labels were hidden here", "full label table")
+
+
+def test_a_split_of_another_kind(folder, capsys):
+    words = ["split", folder / "train.npz", "--out", folder / "s.npz", "--observe"]
+    assert main([*map(str, words), "two: {kind: single_positive, positives: 2}"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["known_ratio"] == "two" and facts["observe"]["positives"] == 2
+    assert (LabelTable.load(folder / "s.npz").labels >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("singel_positive", "unknown kind 'singel_positive'; the kinds are as_is, "),
+        ("single_positive: {positves: 2}", "observe.single_positive.positves: unknown key"),
+        ("{a: {kind: as_is}, b: {kind: as_is}}", "names 2 settings; give one"),
+        ("{a", "--observe '{a'"),
+        ("[a]", "must be a mapping of names to options"),
+    ],
+)
+def test_a_setting_that_is_none(folder, capsys, setting, message):
+    words = ["split", folder / "train.npz", "--out", folder / "s.npz", "--observe", setting]
+    fails(capsys, words, message)
+    assert not (folder / "s.npz").exists()
 
 
 def test_nothing_to_track_makes_no_store(folder, capsys):
@@ -227,7 +251,11 @@ def test_evaluation_refuses_tables_of_another_run(folder, capsys, train_table):
 
     fails(capsys, words("other.npz", "test.npz"), "trained on other partial labels")
     fails(capsys, words("observed.npz", "train.npz"), "predictions.npz: its images or categories")
-    fails(capsys, words("observed.npz", "test-images.npz"), "ground truth has unknown labels")
+    fails(
+        capsys,
+        words("observed.npz", "test-images.npz"),
+        "given as ground truth is a split or a list of images",
+    )
     two = [*words("observed.npz", "test.npz"), "--out", folder / "a", folder / "b"]
     fails(capsys, two, "--out names 2 paths for 1 runs")
 

@@ -61,7 +61,24 @@ def test_the_resolved_config_reads_back():
         ({"known_ratios": [0.1, 0.1]}, r"names a ratio twice"),
         ({"seeds": [1, 0, 1]}, r"seeds: \[1, 0, 1\] names seed 1 twice"),
         ({"lanes": 9}, r"lanes: this key is now called 'runs_per_job'"),
-        ({"known_ratios": []}, r"known_ratios"),
+        ({"known_ratios": []}, r"give `known_ratios`, `observe` or both"),
+        (
+            {"observe": {"singel_positive": {}}},
+            r"observe\.singel_positive: unknown kind .*\(did you mean 'single_positive'\?\)",
+        ),
+        (
+            {"observe": {"few": {"kind": "per_category", "positives": 5}}},
+            r"observe\.few\.negatives: field required",
+        ),
+        (
+            {"observe": {"biased": {"known_ratio": 0.1, "positve": 2}}},
+            r"observe\.biased\.positve: unknown key \(did you mean 'positives'\?\)",
+        ),
+        ({"observe": {"0.10": {"kind": "as_is"}}}, r"observe\.0\.10: string should match"),
+        ({"observe": {"average": {"kind": "as_is"}}}, r"observe\.average: the average over"),
+        ({"observe": {"as_is": {"kind": "random"}}}, r"as_is: is the name of a kind"),
+        ({"observe": {"a": 3}}, r"observe: a: must be a mapping of options, found 3"),
+        ({"observe": ["as_is"]}, r"observe: must be a mapping of names"),
         ({"methods": {"stal": {}}}, r"unknown method 'stal' \(did you mean 'satl'\?\)"),
         ({"methods": {"a": {"method": "b"}}}, r"unknown method 'b'"),
         ({"methods": ["satl"]}, r"methods: must be a mapping"),
@@ -100,6 +117,30 @@ def test_the_resolved_config_reads_back():
 def test_what_is_wrong_is_named(changes, message):
     with pytest.raises(UserError, match=message):
         parse(changed(**changes), "file.yaml")
+
+
+def test_settings_beside_known_ratios(schema):
+    content = changed(
+        observe={"single_positive": None, "few": {"kind": "random", "known_ratio": 0.05}},
+        mask_seed=3,
+    )
+    schema.validate(content)
+    experiment = parse(content, "x")
+    assert experiment.known("d") == [0.1, "single_positive", "few"]
+    assert experiment.compared("d") == [0.1]
+    seeds = [experiment.observation(known).seed for known in experiment.known("d")]
+    assert seeds == [3, 1200, 3]
+    assert parse(experiment.source(), "x") == experiment
+    alone = parse(changed(known_ratios=[], observe="single_positive"), "x")
+    assert alone.known("d") == alone.compared("d") == ["single_positive"]
+
+
+def test_a_data_set_whose_labels_are_partial_as_they_are():
+    datasets = {"d": GLYPHS, "partial": {**GLYPHS, "observe": "as_is"}}
+    experiment = parse(changed(datasets=datasets), "x")
+    assert experiment.known("d") == [0.1]
+    assert experiment.known("partial") == ["as_is"]
+    assert parse(changed(datasets={"d": datasets["partial"]}, known_ratios=[]), "x")
 
 
 @pytest.mark.parametrize(

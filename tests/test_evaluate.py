@@ -9,6 +9,7 @@ from satl.data.table import LabelTable
 from satl.evaluation.evaluate import (
     _check_finite,
     epoch_metrics,
+    judged_entries,
     metrics_by_selection,
     score_histogram,
 )
@@ -73,6 +74,15 @@ def test_histogram_counts_every_label_once_by_kind():
         for category in range(3):
             chosen = (found["label"] == kind) & (found["category"] == category)
             assert found.loc[chosen, "count"].sum() == where[seen, category].sum()
+
+
+def test_labels_that_are_judged_are_counted():
+    train, test = table([[1, -1], [0, 1]]), table([[1, 0], [-1, -1], [0, 0]])
+    observed = table([[1, UNKNOWN], [UNKNOWN, UNKNOWN]])
+    assert judged_entries(observed, train, test) == {
+        "test_entries": {"judged": 3, "all": 6},
+        "hidden_entries": {"judged": 2, "all": 3},
+    }
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

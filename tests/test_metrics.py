@@ -179,6 +179,48 @@ def test_pseudo_label_quality_counts_unknown_entries_only():
     assert found["pseudo_coverage"] == pytest.approx(2 / 3)
 
 
+@pytest.fixture
+def partly_known():
+    """Scores with ties and labels, of which a third are unknown."""
+    rng = np.random.default_rng(1)
+    scores = rng.integers(-20, 20, (300, 7)).astype(np.float32)
+    return scores, rng.choice([-1, 0, 1], (300, 7))
+
+
+def test_unknown_entries_count_in_no_metric(partly_known):
+    scores, labels = partly_known
+    by_column = [
+        metrics.all_metrics(s[t != 0, None], t[t != 0, None])
+        for s, t in zip(scores.T, labels.T, strict=True)
+    ]
+    found = metrics.all_metrics(metrics.only_judged(scores, labels), labels)
+    for name in ("mAP", "mAP_voc2012", "CP", "CR"):
+        assert found[name] == pytest.approx(np.mean([one[name] for one in by_column])), name
+    changed = np.where(labels == 0, 1000, scores)
+    assert metrics.all_metrics(metrics.only_judged(changed, labels), labels) == found
+    assert metrics.all_metrics(changed, labels) != found
+
+
+def test_an_unknown_entry_takes_no_place_among_the_highest():
+    scores, labels = np.array([[9, 8, 3, 2, 1, -1]]), np.array([[0, 0, 1, -1, 1, 1]])
+    found = metrics.precision_recall_f1(metrics.only_judged(scores, labels), labels, top_k=3)
+    assert (found["OP"], found["OR"]) == (2 / 3, 2 / 3)
+
+
+def test_scores_of_known_labels_are_left_as_they_are(partly_known):
+    scores, labels = partly_known
+    assert metrics.only_judged(scores, np.where(labels == 0, -1, labels)) is scores
+
+
+def test_pseudo_labels_without_ground_truth_are_neither_right_nor_wrong():
+    observed, complete = np.zeros((1, 4)), np.array([[1, -1, 0, 0]])
+    quality = metrics.pseudo_label_quality(np.array([[1, 0, 1, -1]]), observed, complete)
+    assert quality["pseudo_positive_precision"] == quality["pseudo_positive_recall"] == 1
+    assert quality["pseudo_coverage"] == 0.5
+    none = metrics.pseudo_label_quality(np.array([[1, 0, 1, -1]]), observed, observed)
+    assert np.isnan(list(none.values())).all()
+
+
 @pytest.mark.parametrize("bad", [np.zeros((3, 2)), np.full((4, 2), np.nan)])
 def test_bad_scores_are_refused(bad):
     with pytest.raises(ValueError, match="scores"):

@@ -1,4 +1,4 @@
-"""`satl prepare`, `table`, `holdout` and `split`: from images and annotations to partial labels."""
+"""`satl prepare`, `table` and `holdout`: from images and annotations to label tables."""
 
 import argparse
 import json
@@ -12,7 +12,6 @@ from satl.cli._options import (
     config_option,
     out_option,
     path_option,
-    seed,
 )
 from satl.core.errors import UserError
 
@@ -133,21 +132,4 @@ def _run_holdout(args: argparse.Namespace) -> None:
     print(json.dumps({"training": kept.counts(), "held out": held_out.counts()}, indent=2))
 
 
-def _split(commands: Any) -> None:
-    parser = add_command(commands, "split", _run_split, "hide a random share of the labels")
-    parser.add_argument("table", type=Path, help="label table (.npz)")
-    parser.add_argument("--known-ratio", type=float, required=True, help="in (0, 1]")
-    parser.add_argument("--seed", type=seed, default=0, help="of the mask; 0 as published")
-    out_option(parser, "partially labelled table to write (.npz)")
-
-
-def _run_split(args: argparse.Namespace) -> None:
-    from satl.data.splits import split
-    from satl.data.table import LabelTable
-
-    observed = split(LabelTable.load(args.table), args.known_ratio, args.seed)
-    observed.save(args.out)
-    print(json.dumps({**observed.counts(), **observed.info}, indent=2))
-
-
-COMMANDS = (_prepare, _table, _holdout, _split)
+COMMANDS = (_prepare, _table, _holdout)

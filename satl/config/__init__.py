@@ -2,8 +2,10 @@
 
 from satl.config.experiment import (
     Experiment,
+    Known,
     MethodEntry,
     load,
+    observe_entries,
     parse,
     ratio_name,
     read_options,
@@ -16,7 +18,7 @@ from satl.config.training import Model, Pretraining, Training
 from satl.core.strict import Strict
 
 __all__ = [
-    "Experiment", "MethodEntry", "Model", "Pretraining", "Report", "SourceOverride", "Strict",
-    "Training", "load", "parse", "ratio_name", "read_options", "tuned_table",
-    "with_learning_rate",
+    "Experiment", "Known", "MethodEntry", "Model", "Pretraining", "Report", "SourceOverride",
+    "Strict", "Training", "load", "observe_entries", "parse", "ratio_name", "read_options",
+    "tuned_table", "with_learning_rate",
 ]  # fmt: skip

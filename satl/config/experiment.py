@@ -20,12 +20,23 @@ from satl.core.places import METHODS
 from satl.core.strict import Name, Strict
 from satl.data.formats import FORMATS
 from satl.data.formats.base import DataFormat
+from satl.data.observe import KINDS
+from satl.data.observe.base import Observation
+from satl.data.observe.random import RandomObservation
 
 if TYPE_CHECKING:
     Dataset = DataFormat
+    Observed = Observation
 else:
-    # Whatever formats there are: the union is built at run time, which no type checker follows.
+    # Whatever there are: the unions are built at run time, which no type checker follows.
     Dataset = Annotated[reduce(or_, FORMATS.values()), Field(discriminator="format")]
+    Observed = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
+
+# Which labels are known: at random with this ratio, or as the entry of `observe` of this name.
+Known = float | str
+# Names of columns beside ratios such as 0.10, and parts of folders such as known-0.10.
+SettingName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+SECTIONS = {"datasets": ("format", FORMATS), "observe": ("kind", KINDS)}
 
 
 TRIAL = "-trial-"
@@ -62,7 +73,14 @@ class Experiment(Strict):
         description="tables of their own, by name: which of `methods` each shows, in this order. "
         "The main table then shows, of these, only methods under their own name, not variants",
     )
-    known_ratios: list[float] = Field(min_length=1)
+    known_ratios: list[float] = Field(
+        [], description="shares of labels that are known, at random, as in the published splits"
+    )
+    observe: dict[SettingName, Observed] = Field(
+        {},
+        description="other ways in which labels are known, by name (docs/data.md): columns of "
+        "their own beside the known ratios",
+    )
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
         [0], min_length=1, description="of the trainings; error bars need several"
     )
@@ -111,6 +129,11 @@ class Experiment(Strict):
             raise ValueError("must be a mapping of names to options, e.g. `satl: {}`")
         return {name: method_entry(name, options) for name, options in methods.items()}
 
+    @field_validator("observe", mode="before")
+    @classmethod
+    def _kind_defaults_to_name(cls, settings: Any) -> Any:
+        return observe_entries(settings)
+
     @field_validator("seeds")
     @classmethod
     def _check_seeds(cls, seeds: list[int]) -> list[int]:
@@ -157,6 +180,15 @@ class Experiment(Strict):
         for name in tables:
             if tables.count(name) > 1:
                 raise ValueError(f"a data set and an ablation would share the table {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_something_is_known(self) -> "Experiment":
+        for dataset in self.datasets:
+            if not self.known(dataset):
+                raise ValueError("give `known_ratios`, `observe` or both: which labels are known")
+        if "average" in self.observe:
+            raise ValueError("observe.average: the average over known ratios has this name")
         return self
 
     @model_validator(mode="after")
@@ -231,6 +263,24 @@ class Experiment(Strict):
         """The parts of a data set: training, held-out (where there is one) and test images."""
         return ("train", "validation", "test") if self.validation else ("train", "test")
 
+    def known(self, dataset: str) -> list[Known]:
+        """What the runs on a data set differ in beside method and seed, in config order."""
+        if self.datasets[dataset].observe:
+            return [self.datasets[dataset].observe]
+        return [*self.known_ratios, *self.observe]
+
+    def compared(self, dataset: str) -> list[Known]:
+        """What differences between methods average: the known ratios, else all other settings."""
+        known = self.known(dataset)
+        return [one for one in known if not isinstance(one, str)] or known
+
+    def observation(self, known: Known) -> Observation:
+        """What decides which labels are known, its seed filled in; `known` is one of `known`."""
+        if not isinstance(known, str):
+            return RandomObservation(known_ratio=known, seed=self.mask_seed)
+        entry = self.observe.get(known) or KINDS[known].model_validate({})
+        return entry.with_seed(self.mask_seed)
+
     def tables(self, dataset: str) -> dict[str, list[str]]:
         """The tables of `dataset`: which of `methods` each shows, by the name of its files.
 
@@ -264,6 +314,23 @@ def trial_name(method: str, trial: int) -> str:
 def with_learning_rate(training: Training, rate: float) -> Training:
     """The same protocol at another learning rate."""
     return training.model_copy(update={"learning_rate": rate})
+
+
+def observe_entries(settings: Any) -> Any:
+    """The entries of `observe`, by name, where `kind` defaults to the name."""
+    if isinstance(settings, str):
+        settings = {settings: {}}
+    if not isinstance(settings, dict):
+        raise ValueError("must be a mapping of names to options, e.g. `single_positive: {}`")
+    entries = {}
+    for name, options in settings.items():
+        options = {} if options is None else options
+        if not isinstance(options, dict):
+            raise ValueError(f"{name}: must be a mapping of options, found {options!r}")
+        if name in KINDS and options.get("kind", name) != name:
+            raise ValueError(f"{name}: is the name of a kind, but of kind {options['kind']!r}")
+        entries[name] = {"kind": name, **options}
+    return entries
 
 
 def method_entry(name: str, options: Any) -> dict[str, Any]:
@@ -301,7 +368,7 @@ def parse(content: Any, where: str) -> Experiment:
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where} is not valid:\n{explain(error, Experiment, FORMATS)}") from error
+        raise UserError(f"{where} is not valid:\n{explain(error, Experiment, SECTIONS)}") from error
 
 
 def load(path: Path) -> Experiment:
@@ -318,9 +385,12 @@ def read_options(schema: type[Strict], options: dict[str, Any], where: str) -> A
     try:
         return schema.model_validate(options)
     except ValidationError as error:
-        raise UserError(explain(error, schema, FORMATS, within=where)) from error
+        raise UserError(explain(error, schema, {}, within=where)) from error
 
 
-def ratio_name(ratio: float) -> str:
-    """How paths and tables write a known ratio: 0.1 -> '0.10'."""
-    return f"{ratio:.2f}"
+def ratio_name(known: Known) -> str:
+    """How paths and tables write a known ratio, 0.1 -> '0.10', or the name of another setting.
+
+    In the order of these texts, ratios ascend, and names follow them.
+    """
+    return known if isinstance(known, str) else f"{known:.2f}"

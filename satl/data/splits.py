@@ -1,12 +1,10 @@
-"""Partial labels: keep each label with probability `known_ratio`, hide the rest."""
-
-import hashlib
-from dataclasses import replace
+"""Partial labels as published: which labels are known, and what is left of a table of them."""
 
 import numpy as np
 
 from satl.core.errors import UserError
-from satl.core.labels import UNKNOWN
+from satl.core.labels import NEGATIVE, POSITIVE, UNKNOWN
+from satl.data.observe.random import RandomObservation
 from satl.data.table import LabelTable
 
 
@@ -20,10 +18,15 @@ def known_mask(shape: tuple[int, int], ratio: float, seed: int = 0) -> np.ndarra
     Raises:
         UserError: the ratio is outside (0, 1].
     """
-    if not 0 < ratio <= 1:
-        raise UserError(f"known ratio {ratio} is outside (0, 1]")
+    check_ratio(ratio)
     # The legacy generator, because the published masks were drawn with it.
     return np.random.RandomState(seed).random_sample(shape) < ratio
+
+
+def check_ratio(ratio: float) -> None:
+    """Raises UserError unless `ratio` is in (0, 1]."""
+    if not 0 < ratio <= 1:
+        raise UserError(f"known ratio {ratio} is outside (0, 1]")
 
 
 def observed_labels(labels: np.ndarray, ratio: float, seed: int = 0) -> np.ndarray:
@@ -32,30 +35,40 @@ def observed_labels(labels: np.ndarray, ratio: float, seed: int = 0) -> np.ndarr
     return np.where(known_mask(labels.shape, ratio, seed), labels, UNKNOWN).astype(np.int8)
 
 
-def split(table: LabelTable, ratio: float, seed: int = 0) -> LabelTable:
-    """The partially labelled table; `info` records how, the realised ratio and the mask's hash.
+def uniform_observed(
+    labels: np.ndarray, positives: int, negatives: int, seed: int = 1200
+) -> np.ndarray:
+    """`labels` (N, C), as int8, of which each image keeps so many of each kind, the rest 0.
+
+    One positive and no negative is the single-positive setting (Cole et al., CVPR 2021), whose
+    published masks have seed 1200; these are the same bit for bit. An image that has fewer labels
+    of a kind keeps all of them.
 
     Raises:
-        UserError: the ratio is outside (0, 1], the table has unknown labels already, or no
-            positive label is left to learn from.
+        UserError: a number is negative.
     """
-    if (table.labels == UNKNOWN).any():
+    if positives < 0 or negatives < 0:
         raise UserError(
-            f"the table of {table.folder} has unknown labels already: a split is made of a full "
-            "label table, as `satl table --out` writes it"
+            f"{positives} positives and {negatives} negatives per image: neither can be negative"
         )
-    mask = known_mask(table.labels.shape, ratio, seed)
-    observed = observed_labels(table.labels, ratio, seed)
-    if not (observed > 0).any():
-        raise UserError(
-            f"{table.folder}: an empty split: none of {len(table.file_names)} images keeps a "
-            f"positive label at known ratio {ratio} with seed {seed}; raise the ratio"
-        )
-    info = {
-        **table.info,
-        "known_ratio": ratio,
-        "realised_known_ratio": float(mask.mean()),
-        "seed": seed,
-        "mask_sha256": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
-    }
-    return replace(table, labels=observed, info=info)
+    labels = np.asarray(labels)
+    observed = np.full(labels.shape, UNKNOWN, dtype=np.int8)
+    # The legacy generator and the order of its draws, because the published masks have them.
+    random = np.random.RandomState(seed)
+    for row, kept in zip(labels, observed, strict=True):
+        for sign, count in ((POSITIVE, positives), (NEGATIVE, negatives)):
+            columns = np.flatnonzero(row == sign)
+            random.shuffle(columns)
+            kept[columns[:count]] = sign
+    return observed
+
+
+def split(table: LabelTable, ratio: float, seed: int = 0) -> LabelTable:
+    """`table` with labels known at random; see `satl.data.observe.base.Observation.observe`.
+
+    Raises:
+        UserError: the ratio is outside (0, 1], `table` is a split already, or no positive label is
+            left to learn from.
+    """
+    check_ratio(ratio)
+    return RandomObservation(known_ratio=ratio, seed=seed).observe(table, ratio)

@@ -49,6 +49,18 @@ class LabelTable:
         """The same images with every label unknown, and nothing else that tells of labels."""
         return replace(self, labels=np.full_like(self.labels, UNKNOWN), info={"labels": "withheld"})
 
+    def check_is_ground_truth(self, what: str) -> None:
+        """Raises UserError if labels were hidden here; unknown ones may be the data set's own.
+
+        Args:
+            what: names the table in the message.
+        """
+        if "mask_sha256" in self.info or not self.labels.any():
+            raise UserError(
+                f"{what} is a split or a list of images: its labels were hidden here. Give the "
+                "full label table, as `satl images --out` or `satl table --out` wrote it"
+            )
+
     def annotated(self) -> "LabelTable":
         """The images with a positive label; `info` says how many others were dropped.
 

@@ -33,8 +33,8 @@ def evaluate(
     Args:
         folder: the run folder, as `satl train` left it.
         observed: the partially labelled training table that the run was trained on.
-        train: the fully labelled training table.
-        test: the fully labelled test table.
+        train: the training table as annotated; what it does not know is no ground truth.
+        test: the test table as annotated; what it does not know counts in no metric.
         out: the complete run folder; where it is not `folder` itself, the run's files are
             linked there.
         resamples: of the test images, for the uncertainty of the mAP.
@@ -44,12 +44,8 @@ def evaluate(
     Raises:
         UserError: the tables are not those of the run, or its scores are not finite.
     """
-    for name, table in (("training", train), ("test", test)):
-        if (table.labels == UNKNOWN).any():
-            raise UserError(
-                f"the {name} table given as ground truth has unknown labels: it is a split or a "
-                "list of images, not the table that `satl table --out` wrote"
-            )
+    train.check_is_ground_truth("the training table given as ground truth")
+    test.check_is_ground_truth("the test table given as ground truth")
     run = RunFolder(folder)
     predictions, training = run.predictions(), run.training_scores()
     _check_rows(folder / "predictions.npz", predictions, test)
@@ -67,13 +63,15 @@ def evaluate(
     histogram["category"] = histogram["category"].map(dict(enumerate(train.categories)))
     with writing(out / "score_histogram.parquet") as temporary:
         histogram.to_parquet(temporary, index=False)
-    resampled = resampled_map(predictions["logits"][-1], test.labels, resamples)
+    logits = metrics.only_judged(predictions["logits"], test.labels)
+    resampled = resampled_map(logits[-1], test.labels, resamples)
     write_arrays(out / "bootstrap.npz", mAP=100 * resampled)
     # Last, because a folder that has it counts as evaluated.
     write_json(
         out / "metrics.json",
-        metrics_by_selection(predictions["logits"], test, scores)
-        | {"epochs": epoch_metrics(predictions["logits"], training, observed, train, test, scores)},
+        metrics_by_selection(logits, test, scores)
+        | judged_entries(observed, train, test)
+        | {"epochs": epoch_metrics(logits, training, observed, train, test, scores)},
     )
 
 
@@ -99,7 +97,7 @@ def metrics_by_selection(
     """Each selection of an epoch, and AP by category of the last one, in per cent.
 
     Args:
-        logits: (E, N, C) of every epoch.
+        logits: (E, N, C) of every epoch, of `satl.metrics.only_judged`.
         test: the ground truth.
         validation: mAP of every epoch on known labels held out; None: there are none.
     """
@@ -123,6 +121,15 @@ def _first_best(scores: Sequence[float]) -> int:
     return len(scores) - 1 if np.isnan(scores).all() else int(np.nanargmax(scores))
 
 
+def judged_entries(observed: LabelTable, train: LabelTable, test: LabelTable) -> dict[str, Any]:
+    """How many test labels, and how many labels unknown to training, have a ground truth."""
+    hidden = train.labels[observed.labels == UNKNOWN]
+    return {
+        name: {"judged": int((labels != UNKNOWN).sum()), "all": int(labels.size)}
+        for name, labels in (("test_entries", test.labels), ("hidden_entries", hidden))
+    }
+
+
 def _all_metrics(logits: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
     return {k: _per_cent(v) for k, v in metrics.all_metrics(logits, targets).items()}
 
@@ -137,7 +144,8 @@ def epoch_metrics(
 ) -> list[dict[str, Any]]:
     """Per epoch: mAP, and precision, recall and coverage of the pseudo-labels (per cent).
 
-    The mAP on test images, and, where images are held out, on their known labels.
+    The mAP on test images, whose `logits` (E, N, C) are those of `satl.metrics.only_judged`,
+    and, where images are held out, on their known labels.
     """
     lines = []
     for index, (scores, pseudo) in enumerate(zip(logits, training["pseudo_labels"], strict=True)):

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from satl import metrics
 from satl.core.errors import UserError
-from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
 
 
@@ -42,8 +41,4 @@ def known_mean_ap(scores: NDArray, labels: NDArray) -> float:
         scores: (N, C).
         labels: (N, C), +1 / -1 / 0.
     """
-    values = []
-    for column, known in zip(scores.T, labels.T, strict=True):
-        rows = known != UNKNOWN
-        values.append(metrics.mean_ap(column[rows, None], known[rows, None]))
-    return float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
+    return metrics.mean_ap(metrics.only_judged(scores, labels), labels)

@@ -4,47 +4,72 @@ For editors, which complete keys from what `python -m satl schema` prints (`make
 `satl check` checks files with the classes themselves.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 from satl.config import Experiment
 from satl.core.places import METHODS
+from satl.data.observe import KINDS
 from satl.methods.registry import method_class
 
 
 def experiment_schema() -> dict[str, Any]:
-    """The schema; `methods` maps any name to the options of the method it is."""
+    """The schema; `methods` and `observe` map any name to the options of what it is."""
     schema = Experiment.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema["$defs"]
     definitions.pop("MethodEntry")
-    for name in METHODS:
-        options = method_class(name).Options.model_json_schema()
-        definitions |= options.pop("$defs", {})
-        options["type"] = ["object", "null"]
-        options["properties"] = {"method": {"const": name}, **options.get("properties", {})}
-        definitions[f"method {name}"] = options
-    definitions["by method"] = {
-        "allOf": [
-            {
-                "if": {"required": ["method"], "properties": {"method": {"const": name}}},
-                "then": {"$ref": f"#/$defs/method {name}"},
-            }
-            for name in METHODS
-        ]
+    options = {name: method_class(name).Options for name in METHODS}
+    schema["properties"]["methods"] = _by_name(definitions, "method", options) | {
+        "minProperties": 1
     }
-    schema["properties"]["methods"] = {
-        "type": "object",
-        "minProperties": 1,
-        "properties": {name: _named(name) for name in METHODS},
-        "additionalProperties": {"required": ["method"], "$ref": "#/$defs/by method"},
-    }
+    observe = schema["properties"]["observe"]
+    entries = _by_name(definitions, "kind", KINDS) | {"description": observe["description"]}
+    schema["properties"]["observe"] = {"anyOf": [entries, {"enum": list(KINDS)}]}
     return schema
 
 
-def _named(name: str) -> dict[str, Any]:
-    """Options under a method's own name: of that method, unless `method:` says another."""
+def _by_name(
+    definitions: dict[str, Any], tag: str, classes: Mapping[str, type[BaseModel]]
+) -> dict[str, Any]:
+    """A mapping of any name to the options of one of `classes`.
+
+    `tag` is the key that says which one; it may be left out under the class's own name.
+    """
+    for name, options in classes.items():
+        definitions[f"{tag} {name}"] = _options(definitions, tag, name, options)
+    definitions[f"by {tag}"] = {
+        "allOf": [
+            {
+                "if": {"required": [tag], "properties": {tag: {"const": name}}},
+                "then": {"$ref": f"#/$defs/{tag} {name}"},
+            }
+            for name in classes
+        ]
+    }
     return {
-        "if": {"required": ["method"]},
-        "then": {"$ref": "#/$defs/by method"},
-        "else": {"$ref": f"#/$defs/method {name}"},
+        "type": "object",
+        "properties": {name: _named(tag, name) for name in classes},
+        "additionalProperties": {"required": [tag], "$ref": f"#/$defs/by {tag}"},
+    }
+
+
+def _options(
+    definitions: dict[str, Any], tag: str, name: str, options: type[BaseModel]
+) -> dict[str, Any]:
+    schema = options.model_json_schema()
+    definitions |= schema.pop("$defs", {})
+    schema["type"] = ["object", "null"]
+    schema["properties"] = {**schema.get("properties", {}), tag: {"const": name}}
+    return schema
+
+
+def _named(tag: str, name: str) -> dict[str, Any]:
+    """Options under a class's own name: of that class, unless the tag says another."""
+    return {
+        "if": {"required": [tag]},
+        "then": {"$ref": f"#/$defs/by {tag}"},
+        "else": {"$ref": f"#/$defs/{tag} {name}"},
     }

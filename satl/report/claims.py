@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from satl.config import Known
 from satl.report.inference import Difference
 from satl.report.statistics import Comparisons, Scores, equal_to_best
 
@@ -23,7 +24,7 @@ NO_RESAMPLES_NOTE = (
 
 
 def first_places(
-    scores: Scores, means: pd.DataFrame, columns: Sequence[Sequence[float]]
+    scores: Scores, means: pd.DataFrame, columns: Sequence[Sequence[Known]]
 ) -> pd.DataFrame | None:
     """Which methods are best, or not significantly worse, in each column.
 
@@ -56,15 +57,20 @@ def claim_notes(scores: Scores, claims: bool) -> list[str]:
     return [PLACE_NOTE[0].upper() + PLACE_NOTE[1:], why]
 
 
-def difference_notes(comparisons: Comparisons, several_ratios: bool) -> list[str]:
-    """The sentences below a table of differences."""
-    over = "the average over the known ratios" if several_ratios else "the mAP"
+def difference_notes(comparisons: Comparisons, known: Sequence[Known]) -> list[str]:
+    """The sentences below a table of differences, which average `known`."""
+    over = f"the average over the {kind_of(known)}s" if len(known) > 1 else "the mAP"
     return [
         f"Difference of {over} at the last epoch to {comparisons.reference}, in points of per "
-        "cent, paired by known ratio, seed and test image; 95 % interval of each by itself; p of "
-        "no difference, adjusted for the number of methods (Holm). Trainings and test images "
+        f"cent, paired by {kind_of(known)}, seed and test image; 95 % interval of each by itself; "
+        "p of no difference, adjusted for the number of methods (Holm). Trainings and test images "
         "count, the choice of known labels does not."
     ]
+
+
+def kind_of(known: Sequence[Known]) -> str:
+    """What one of `known` is called."""
+    return "setting" if isinstance(known[0], str) else "known ratio"
 
 
 def signed(value: float) -> str:

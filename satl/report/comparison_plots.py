@@ -44,10 +44,10 @@ def _forest(
 ) -> Plot | SkippedFigure:
     name = f"{table}-differences"
     reference = reference_of(experiment.report.reference, methods)
-    comparisons = compared(scores_of(runs), methods, reference, experiment.known_ratios)
+    comparisons = compared(scores_of(runs), methods, reference, experiment.compared(dataset))
     if not comparisons.are_claims:
         return SkippedFigure(name, dataset, "intervals take two complete seeds of two methods")
-    over = "average mAP" if len(experiment.known_ratios) > 1 else "mAP"
+    over = "average mAP" if len(experiment.compared(dataset)) > 1 else "mAP"
     title = f"Differences in mAP to {reference} on {dataset}, last epoch"
     return Plot(name, dataset, title, runs, forest_figure(comparisons, over, styles))
 

@@ -36,6 +36,12 @@ def evaluated_runs(experiment: Experiment, results: Path) -> list[Run]:
     return [_read(experiment, key, folder) for key, folder in folders if folder.is_evaluated()]
 
 
+def has_truth(run: Run) -> bool:
+    """Whether any label that is unknown to training has a ground truth, or none is unknown."""
+    hidden = run.metrics.get("hidden_entries", {"judged": 0, "all": 0})
+    return bool(hidden["judged"]) or not hidden["all"]
+
+
 def commits(runs: list[Run]) -> str:
     """The commits that the runs were made at, shortened, as tables and figures name them."""
     found = {str(run.record["commit"] or "unknown") for run in runs}

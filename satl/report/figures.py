@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from satl.config import Experiment
+from satl.config import Experiment, Known
 from satl.core.files import write_json
 from satl.report.comparison_plots import comparison_plots
-from satl.report.evaluated import Run, commits
+from satl.report.evaluated import Run, commits, has_truth
 from satl.report.plot_distances import distance_figure
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
@@ -64,7 +64,7 @@ def _plots(
         return
     for name, methods in experiment.tables(dataset).items():
         shown = runs_of_table(experiment, dataset, name, runs)
-        yield from _map_plot(f"{name}-map-by-known-ratio", dataset, shown, styles)
+        yield from _map_plots(experiment, name, dataset, shown, styles)
         if shown and len(methods) > 1:
             yield from comparison_plots(experiment, name, dataset, shown, styles)
     runs = [run for run in runs if run.key.method in experiment.methods]  # trials aside
@@ -74,15 +74,28 @@ def _plots(
     yield from _distance_plot(dataset, runs, styles)
 
 
-def _map_plot(
-    name: str, dataset: str, runs: list[Run], styles: LineStyles
+def _map_plots(
+    experiment: Experiment, table: str, dataset: str, runs: list[Run], styles: LineStyles
 ) -> Iterator[Plot | SkippedFigure]:
+    """The mAP by known ratio, and at each other setting."""
+    known = experiment.known(dataset)
+    if any(not isinstance(one, str) for one in known):
+        of_ratios = [run for run in runs if not isinstance(run.key.known_ratio, str)]
+        title = f"mAP on {dataset} by share of known labels, last epoch"
+        yield _map_plot(f"{table}-map-by-known-ratio", dataset, title, of_ratios, styles)
+    for name in (one for one in known if isinstance(one, str)):
+        of_setting = [run for run in runs if run.key.known_ratio == name]
+        title = f"mAP on {dataset} with {name} labels, last epoch"
+        yield _map_plot(f"{table}-map-{name}", dataset, title, of_setting, styles)
+
+
+def _map_plot(
+    name: str, dataset: str, title: str, runs: list[Run], styles: LineStyles
+) -> Plot | SkippedFigure:
     summary = summary_of(runs)
     if summary.loc[summary["selection"] == "last", "mAP"].isna().all():
-        yield SkippedFigure(name, dataset, "no run has a mAP")
-        return
-    title = f"mAP on {dataset} by share of known labels, last epoch"
-    yield Plot(name, dataset, title, runs, map_figure(summary, styles))
+        return SkippedFigure(name, dataset, "no run has a mAP")
+    return Plot(name, dataset, title, runs, map_figure(summary, styles))
 
 
 def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot | SkippedFigure]:
@@ -106,8 +119,10 @@ def _threshold_plots(dataset: str, runs: list[Run]) -> Iterator[Plot | SkippedFi
 
     last = thresholds[thresholds["epoch"] == thresholds["epoch"].max()]
     title = f"Training logits and thresholds of {method} on {dataset}, last epoch"
-    two = [table[table["known_ratio"].isin(ratios[:2])] for table in (histograms, last)]
-    shown = [run for run in shown if run.key.known_ratio in ratios[:2]]
+    # The lowest ratio beside another setting, or, where there is none, beside the next ratio.
+    pair = [ratios[0], *[one for one in ratios[1:] if isinstance(one, str)], *ratios[1:]][:2]
+    two = [table[table["known_ratio"].isin(pair)] for table in (histograms, last)]
+    shown = [run for run in shown if run.key.known_ratio in pair]
     yield Plot(names[1], dataset, title, shown, score_figure(*two))
 
 
@@ -125,6 +140,10 @@ def _pseudo_label_plot(
 ) -> Iterator[Plot | SkippedFigure]:
     """Quality of the pseudo-labels of all methods that make any."""
     name = f"{dataset}-pseudo-labels"
+    runs = [run for run in runs if has_truth(run)]
+    if not runs:
+        yield SkippedFigure(name, dataset, "no ground truth is behind the unknown labels")
+        return
     ratios = lowest_middle_highest([run.key.known_ratio for run in runs])
     shown = [run for run in runs if run.key.known_ratio in ratios]
     quality = {run.key: _quality(run) for run in shown}
@@ -157,8 +176,9 @@ def _distance_plot(
     rows = [
         table.assign(method=key.method, known_ratio=key.known_ratio, seed=key.seed)
         for key, table in means.items()
+        if len(table)
     ]
-    if not rows or all(table.empty for table in rows):
+    if not rows:
         yield SkippedFigure(name, dataset, "no category has enough known and hidden labels")
         return
     title = f"Kolmogorov–Smirnov distance of known and hidden labels on {dataset}, last epoch"
@@ -178,7 +198,7 @@ def _aimed_precision(run: Run) -> float | None:
     return 100 * options["q"] if options.get("rule") == "posterior" and "q" in options else None
 
 
-def _stack(by_ratio: dict[float, pd.DataFrame]) -> pd.DataFrame:
+def _stack(by_ratio: dict[Known, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(by_ratio, names=["known_ratio"]).reset_index("known_ratio")
 
 

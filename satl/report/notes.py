@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from satl.config import Experiment
-from satl.report.evaluated import Run
+from satl.config import Experiment, ratio_name
+from satl.report.evaluated import Run, has_truth
 
 UNANNOTATED = {
     "keep": "Images without annotations are kept, as negative for every category.",
@@ -50,6 +50,35 @@ def tuning_notes(experiment: Experiment) -> list[str]:
     ]
 
 
+def other_settings(experiment: Experiment, dataset: str) -> list[str]:
+    """How labels are known where not at random, as the entries of `observe` say."""
+    texts = []
+    for name in (one for one in experiment.known(dataset) if isinstance(one, str)):
+        options = experiment.observation(name).model_dump()
+        kind = options.pop("kind")
+        listed = ", ".join(f"{option} {value}" for option, value in options.items())
+        texts.append(f"{name} ({kind}: {listed})" if listed else name)
+    return [f"Labels known in other ways: {'; '.join(texts)}."] if texts else []
+
+
+def what_is_judged(runs: list[Run]) -> list[str]:
+    """Where labels have no ground truth: how many count, and what cannot be said."""
+    notes = []
+    for entries in [run.metrics["test_entries"] for run in runs if "test_entries" in run.metrics]:
+        if entries["judged"] < entries["all"]:
+            notes.append(
+                f"Of {entries['all']:,} labels of the test images, {entries['judged']:,} are known "
+                "and judged; the others count in no metric."
+            )
+    without = {ratio_name(run.key.known_ratio): None for run in runs if not has_truth(run)}
+    if without:
+        notes.append(
+            f"No ground truth is behind the unknown training labels ({', '.join(without)}): how "
+            "good pseudo-labels are cannot be said."
+        )
+    return list(dict.fromkeys(notes))
+
+
 def what_is_missing(
     experiment: Experiment,
     dataset: str,
@@ -58,14 +87,15 @@ def what_is_missing(
     summary: pd.DataFrame,
 ) -> list[str]:
     """Images, categories and runs that do not count."""
-    expected = len(methods) * len(experiment.known_ratios) * len(experiment.seeds)
+    known = experiment.known(dataset)
+    expected = len(methods) * len(known) * len(experiment.seeds)
     missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
     without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
     notes = [UNANNOTATED[experiment.datasets[dataset].unannotated]]
     if without:
         notes.append(f"No positive test image, so left out of the mean: {', '.join(without)}.")
     if missing:
-        several = len(experiment.known_ratios) > 1
+        several = sum(not isinstance(one, str) for one in known) > 1
         incomplete = ", and no average is made of an incomplete row" if several else ""
         notes.append(
             f"{missing} of {expected} runs are missing (not evaluated, or without a mAP); "

@@ -22,20 +22,21 @@ def map_figure(summary: pd.DataFrame, styles: LineStyles) -> Figure:
     """Draw the last-epoch mAP of one data set.
 
     Args:
-        summary: rows of `summarise` of one data set.
+        summary: rows of `summarise` of one data set: of known ratios, or of one other setting.
         styles: how to draw each method, by name.
 
     Returns:
         The mean over seeds per method, with one standard deviation where there are several: lines
-        over the known ratios, named at their right end, or, where only one ratio has a mAP, a
+        over the known ratios, named at their right end, or, where only one of them has a mAP, a
         dot per method, the highest on top.
     """
     rows = summary[summary["selection"] == "last"].dropna(subset="mAP")
     draw = _lines if rows["known_ratio"].nunique() > 1 else _dots
-    return draw(rows.assign(percent=100 * rows["known_ratio"]), styles)
+    return draw(rows, styles)
 
 
 def _lines(rows: pd.DataFrame, styles: LineStyles) -> Figure:
+    rows = rows.assign(percent=100 * rows["known_ratio"])
     figure = Figure(
         figsize=(NARROW, max(3.1, 0.17 * rows["method"].nunique() + 0.7)), layout="constrained"
     )
@@ -111,7 +112,9 @@ def _dots(rows: pd.DataFrame, styles: LineStyles) -> Figure:
     axes.set_ylim(len(over_seeds) - 0.4, -0.6)
     axes.set_yticks(range(len(over_seeds)), list(over_seeds.index))
     axes.tick_params(axis="y", left=False)
-    axes.set_xlabel(f"mAP (%) at {percent(rows['known_ratio'].iloc[0])} labels")
+    known = rows["known_ratio"].iloc[0]
+    labels = f"{known} labels" if isinstance(known, str) else f"{percent(known)} labels"
+    axes.set_xlabel(f"mAP (%) at {labels}")
     axes.grid(axis="y", color=FAINT, alpha=0.3, ls=(0, (1, 3)))
     sns.despine(ax=axes, left=True)
     return figure

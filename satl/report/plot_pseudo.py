@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from satl.report.style import INK, WIDE, LineStyles, finish_panels, legend_below
+from satl.report.style import INK, LineStyles, finish_panels, in_order, legend_below, width_of
 
 MEASURES = {
     "pseudo_positive_precision": "precision of\npositives (%)",
@@ -35,9 +35,11 @@ def pseudo_label_figure(
     Returns:
         Mean over seeds per method, with a band of one standard deviation where there are several.
     """
-    ratios = sorted(set(quality["known_ratio"]))
+    ratios = in_order(quality["known_ratio"])
     measures = [name for name in MEASURES if quality[name].notna().any()]
-    figure = Figure(figsize=(WIDE, 0.5 + 1.1 * len(measures)), layout="constrained")
+    figure = Figure(
+        figsize=(width_of(len(ratios)), 0.5 + 1.1 * len(measures)), layout="constrained"
+    )
     panels = figure.subplots(
         len(measures), len(ratios), sharex=True, sharey="row", squeeze=False
     )  # fmt: skip

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from satl.report.style import COLOURS, FAINT, WIDE, legend_below, percent
+from satl.report.style import COLOURS, FAINT, in_order, legend_below, percent, width_of
 
 POSITIVE, NEGATIVE = COLOURS[0], COLOURS[1]
 GROUPS = {"negative": NEGATIVE, "positive": POSITIVE}
@@ -29,10 +29,12 @@ def score_figure(histograms: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
     Returns:
         About six categories from common to rare; known labels filled, hidden ones outlined.
     """
-    ratios = sorted(set(histograms["known_ratio"]))
+    ratios: list[Any] = in_order(histograms["known_ratio"])
     counts = positive_counts(histograms[histograms["known_ratio"] == ratios[0]])
     categories = _common_middle_rare(counts)
-    figure = Figure(figsize=(WIDE, 0.5 + 0.8 * len(categories)), layout="constrained")
+    figure = Figure(
+        figsize=(width_of(len(ratios)), 0.5 + 0.8 * len(categories)), layout="constrained"
+    )
     panels = figure.subplots(len(categories), len(ratios), sharex=True, squeeze=False)
     panels[0, 0].set_xlim(*_range(histograms[histograms["category"].isin(categories)]))
     for column, ratio in enumerate(ratios):

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from satl.report.style import COLOURS, FAINT, WIDE, finish_panels, legend_below
+from satl.report.style import COLOURS, FAINT, finish_panels, in_order, legend_below, width_of
 
 SIDES = {"tau_pos": "τ₊ (logit)", "tau_neg": "τ₋ (logit)"}
 
@@ -22,11 +22,11 @@ def threshold_figure(thresholds: pd.DataFrame, positives: pd.Series) -> Figure:
         Positive thresholds above, negative ones below; up to six named categories over the
         median and the 10 to 90 % band of all. Outliers may leave the panel.
     """
-    ratios = sorted(set(thresholds["known_ratio"]))
+    ratios = in_order(thresholds["known_ratio"])
     finite = thresholds.replace([np.inf, -np.inf], np.nan)
     sides = [side for side in SIDES if finite[side].notna().any()]
     named = _named_categories(finite, positives)
-    figure = Figure(figsize=(WIDE, 0.4 + 1.75 * len(sides)), layout="constrained")
+    figure = Figure(figsize=(width_of(len(ratios)), 0.4 + 1.75 * len(sides)), layout="constrained")
     panels = figure.subplots(len(sides), len(ratios), sharex=True, sharey="row", squeeze=False)
     for row, side in enumerate(sides):
         panels[row, 0].set_ylabel(SIDES[side])
@@ -83,7 +83,7 @@ def _limits(values: pd.Series) -> tuple[float, float]:
 
 def _named_categories(finite: pd.DataFrame, positives: pd.Series) -> dict[str, str]:
     """Category -> why it is named; judged at the last epoch of the lowest known ratio."""
-    first = finite[finite["known_ratio"] == finite["known_ratio"].min()]
+    first = finite[finite["known_ratio"] == in_order(finite["known_ratio"])[0]]
     last = first[first["epoch"] == first["epoch"].max()].set_index("category")
     tau = last["tau_pos"].dropna().sort_values()
     common = positives.reindex(tau.index).sort_values(kind="stable")

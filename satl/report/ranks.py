@@ -44,7 +44,7 @@ def average_ranks(scores: Scores, methods: list[str]) -> Ranks | None:
     None where less than three methods or two seeds are there, or where runs are missing.
     """
     present = [m for m in methods if any(key[0] == m for key in scores.values)]
-    blocks = sorted({key[1:] for key in scores.values if key[0] in present})
+    blocks = dict.fromkeys(key[1:] for key in scores.values if key[0] in present)
     table = np.array([[scores.values.get((m, *b), np.nan) for m in present] for b in blocks])
     if len(present) < 3 or len({seed for _, seed in blocks}) < 2 or np.isnan(table).any():
         return None

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from satl.config import Known
 from satl.report.evaluated import Run
 from satl.report.inference import SIGNIFICANCE, Difference, difference, holm
 
@@ -20,8 +21,8 @@ class Scores:
     `resampled` holds it under resampled test images, (R,), for the runs that have this.
     """
 
-    values: dict[tuple[str, float, int], float]
-    resampled: dict[tuple[str, float, int], Floats]
+    values: dict[tuple[str, Known, int], float]
+    resampled: dict[tuple[str, Known, int], Floats]
 
     @property
     def seeds(self) -> list[int]:
@@ -29,7 +30,7 @@ class Scores:
         return sorted({seed for _, _, seed in self.values})
 
     def paired(
-        self, first: str, second: str, ratios: Sequence[float]
+        self, first: str, second: str, ratios: Sequence[Known]
     ) -> tuple[Floats, Floats | None]:
         """Differences `first` - `second` of the mean over `ratios`, of the seeds both have.
 
@@ -54,7 +55,7 @@ class Scores:
         )
         return np.array(by_seed), resampled[:, np.isfinite(resampled).all(axis=0)]
 
-    def compare(self, first: str, second: str, ratios: Sequence[float]) -> Difference:
+    def compare(self, first: str, second: str, ratios: Sequence[Known]) -> Difference:
         """`first` - `second`, averaged over `ratios`, paired by ratio, seed and test image."""
         return difference(*self.paired(first, second, ratios))
 
@@ -101,7 +102,7 @@ def reference_of(wanted: str | None, methods: Sequence[str]) -> str:
 
 
 def compared(
-    scores: Scores, methods: Sequence[str], reference: str, ratios: Sequence[float]
+    scores: Scores, methods: Sequence[str], reference: str, ratios: Sequence[Known]
 ) -> Comparisons:
     """Each of `methods` but `reference` compared with it; p adjusted for their number."""
     others = [method for method in methods if method != reference]
@@ -112,7 +113,7 @@ def compared(
 
 
 def equal_to_best(
-    scores: Scores, methods: Sequence[str], best: str, ratios: Sequence[float]
+    scores: Scores, methods: Sequence[str], best: str, ratios: Sequence[Known]
 ) -> set[str] | None:
     """`best` and those of `methods` that do not differ from it significantly.
 

@@ -1,6 +1,6 @@
 """How all figures look and how they are saved: one palette, one footer, the same bytes again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from satl.config import Known, ratio_name
 from satl.core.files import writing
 
 LineStyles = dict[str, dict[str, Any]]
@@ -77,18 +78,30 @@ def line_styles(names: Sequence[str]) -> LineStyles:
     return styles
 
 
-def percent(ratio: float) -> str:
-    """How a panel names its known ratio: 0.1 -> '10 % known'."""
-    return f"{100 * ratio:.0f} % known"
+def percent(known: Known) -> str:
+    """How a panel names its known ratio, 0.1 -> '10 % known', or its setting."""
+    return known if isinstance(known, str) else f"{100 * known:.0f} % known"
 
 
-def lowest_middle_highest(values: Sequence[float]) -> list[float]:
-    """Up to three of `values`, ascending."""
-    ordered = sorted(set(values))
-    return sorted({ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]})
+def in_order(values: Iterable[Known]) -> list[Known]:
+    """Each of `values` once: ratios ascending, then the names of other settings."""
+    return sorted(set(values), key=ratio_name)
 
 
-def finish_panels(panels: np.ndarray, ratios: Sequence[float]) -> None:
+def lowest_middle_highest(values: Iterable[Known]) -> list[Known]:
+    """Up to three ratios among `values`, ascending, then all other settings."""
+    ordered = in_order(values)
+    ratios = [value for value in ordered if not isinstance(value, str)]
+    chosen = {ratios[0], ratios[(len(ratios) - 1) // 2], ratios[-1]} if ratios else set()
+    return [value for value in ordered if isinstance(value, str) or value in chosen]
+
+
+def width_of(panels: int) -> float:
+    """Inches for so many panels beside each other: the width of a page, unless it is too narrow."""
+    return max(WIDE, 1.6 * panels)
+
+
+def finish_panels(panels: np.ndarray, ratios: Sequence[Known]) -> None:
     """Title each column of (rows, columns) `panels` over epochs with its known ratio."""
     for column, ratio in enumerate(ratios):
         panels[0, column].set_title(percent(ratio))

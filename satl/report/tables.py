@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from satl.config import Experiment, ratio_name, tuned_table
+from satl.config import Experiment, Known, ratio_name, tuned_table
 from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.report.claims import NO_VALUE, claim_notes, difference_notes, first_places
 from satl.report.evaluated import Run, commits
-from satl.report.notes import selection_notes, tuning_notes, what_is_missing, what_is_shown
+from satl.report.notes import (
+    other_settings,
+    selection_notes,
+    tuning_notes,
+    what_is_judged,
+    what_is_missing,
+    what_is_shown,
+)
 from satl.report.statistics import Comparisons, compared, reference_of, scores_of
 from satl.report.summary import summary_of
 from satl.report.tuned import ORACLE, TUNED, by_held_out, by_test, runs_of_table, tuned_runs
@@ -27,6 +34,7 @@ TUNED_TITLES = {
     ORACLE: "last epoch, tuned on test: a look at the ground truth",
 }
 AVERAGE = "average"
+Columns = dict[str, list[Known]]
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,8 @@ class Block:
 class Table:
     """What each format shows of one data set.
 
-    `columns` are the known ratios, and, where there are several, their average; `comparisons` are
-    of this average, or of the only ratio.
+    `columns` are the known ratios, where there are several their average, and the other settings
+    (`observe`); `comparisons` are of this average, or of the only ratio or setting.
 
     `name` is that of its files: the data set's, or DATASET-ABLATION.
     """
@@ -92,7 +100,7 @@ class Table:
     @property
     def headings(self) -> tuple[str, ...]:
         """The columns as shown: '0.10' -> '10 %'."""
-        return tuple(c if c == AVERAGE else f"{100 * float(c):.0f} %" for c in self.columns)
+        return tuple(f"{100 * float(c):.0f} %" if c[0].isdigit() else c for c in self.columns)
 
 
 def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list[Table]:
@@ -101,29 +109,31 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
     Raises:
         UserError: the data set's `published` file is missing or lacks a column.
     """
-    ratios = tuple(map(ratio_name, experiment.known_ratios))
-    columns = (*ratios, AVERAGE) if len(ratios) > 1 else ratios
+    groups = columns_of(experiment, dataset)
+    columns = tuple(groups)
     tables = []
     for name, methods in experiment.tables(dataset).items():
         shown = runs_of_table(experiment, dataset, name, runs)
         summary = summary_of(shown)
-        scores, groups = scores_of(shown), column_ratios(experiment)
+        scores = scores_of(shown)
         is_tuned = name == tuned_table(dataset)
-        blocks = (_tuned_blocks if is_tuned else _blocks)(experiment, methods, runs)
-        first = first_places(scores, _means(blocks[0]), groups)
+        blocks = (_tuned_blocks if is_tuned else _blocks)(experiment, groups, methods, runs)
+        first = first_places(scores, _means(blocks[0]), list(groups.values()))
         if first is not None:
             blocks[0] = _with_first_places(blocks[0], first)
         reference = reference_of(experiment.report.reference, methods)
-        comparisons = compared(scores, methods, reference, experiment.known_ratios)
+        comparisons = compared(scores, methods, reference, experiment.compared(dataset))
         notes = [
             what_is_shown(experiment),
             *claim_notes(scores, first is not None),
             *(tuning_notes(experiment) if is_tuned else selection_notes(experiment)),
+            *other_settings(experiment, dataset),
+            *what_is_judged(shown),
             *what_is_missing(experiment, dataset, methods, shown, summary),
             f"Config {experiment.name}; commit {commits(shown)}.",
         ]
         if comparisons.are_claims:
-            notes += difference_notes(comparisons, len(groups) > 1)
+            notes += difference_notes(comparisons, experiment.compared(dataset))
         published = experiment.datasets[dataset].published
         if published and name == dataset:
             block = _published_block(_read_published(Path(published)), columns, len(notes) + 1)
@@ -139,10 +149,14 @@ def selections(experiment: Experiment) -> list[str]:
     return [name for name in SELECTIONS if name not in lacking]
 
 
-def column_ratios(experiment: Experiment) -> list[list[float]]:
-    """The known ratios behind each column of a table: each by itself, then all."""
-    single = [[ratio] for ratio in experiment.known_ratios]
-    return [*single, experiment.known_ratios] if len(single) > 1 else single
+def columns_of(experiment: Experiment, dataset: str) -> Columns:
+    """What each column of a table averages: each known ratio, all of them, each other setting."""
+    known = experiment.known(dataset)
+    ratios = [one for one in known if not isinstance(one, str)]
+    columns: Columns = {ratio_name(ratio): [ratio] for ratio in ratios}
+    if len(ratios) > 1:
+        columns[AVERAGE] = [*ratios]
+    return columns | {one: [one] for one in known if isinstance(one, str)}
 
 
 def _means(block: Block) -> pd.DataFrame:
@@ -162,16 +176,20 @@ def _with_first_places(block: Block, first: pd.DataFrame) -> Block:
     return replace(block, rows=tuple(rows))
 
 
-def _blocks(experiment: Experiment, methods: list[str], runs: list[Run]) -> list[Block]:
+def _blocks(
+    experiment: Experiment, groups: Columns, methods: list[str], runs: list[Run]
+) -> list[Block]:
     """A block per selection of the epoch."""
     summary = summary_of([run for run in runs if run.key.method in methods])
     return [
-        _block(experiment, methods, summary, name, name, SELECTION_TITLES[name])
+        _block(groups, methods, summary, name, name, SELECTION_TITLES[name])
         for name in selections(experiment)
     ]
 
 
-def _tuned_blocks(experiment: Experiment, methods: list[str], runs: list[Run]) -> list[Block]:
+def _tuned_blocks(
+    experiment: Experiment, groups: Columns, methods: list[str], runs: list[Run]
+) -> list[Block]:
     """A block per way of choosing options, all at the last epoch; the tuned ones first."""
     given = [run for run in runs if run.key.method in methods]
     chosen = {
@@ -180,13 +198,13 @@ def _tuned_blocks(experiment: Experiment, methods: list[str], runs: list[Run]) -
         ORACLE: tuned_runs(experiment, runs, by_test),
     }
     return [
-        _block(experiment, methods, summary_of(shown), "last", name, TUNED_TITLES[name])
+        _block(groups, methods, summary_of(shown), "last", name, TUNED_TITLES[name])
         for name, shown in chosen.items()
     ]
 
 
 def _block(
-    experiment: Experiment,
+    groups: Columns,
     methods: list[str],
     summary: pd.DataFrame,
     selection: str,
@@ -195,7 +213,7 @@ def _block(
 ) -> Block:
     """`methods` under one selection of the epoch, with the best two of each column marked."""
     chosen = summary[summary["selection"] == selection]
-    rows = {method: _cells(experiment, chosen[chosen["method"] == method]) for method in methods}
+    rows = {method: _cells(groups, chosen[chosen["method"] == method]) for method in methods}
     # Ranked as shown, at one decimal, so that numbers that read the same are marked the same.
     means = pd.DataFrame({m: [c.mean for c in cells] for m, cells in rows.items()}).round(1)
     ranks = means.rank(axis="columns", method="dense", ascending=False).fillna(0).astype(int)
@@ -212,16 +230,20 @@ def _block(
     )  # fmt: skip
 
 
-def _cells(experiment: Experiment, rows: pd.DataFrame) -> list[Cell]:
+def _cells(groups: Columns, rows: pd.DataFrame) -> list[Cell]:
     """Mean and deviation over seeds of one method: one cell per column."""
     by_seed = rows.pivot(index="seed", columns="known_ratio", values="mAP")
-    by_seed = by_seed.reindex(columns=experiment.known_ratios)
-    cells = [_over_seeds(by_seed[ratio]) for ratio in experiment.known_ratios]
+    return [_cell(by_seed.reindex(columns=known)) for known in groups.values()]
+
+
+def _cell(by_seed: pd.DataFrame) -> Cell:
+    """One column of a table for each seed (row), over those of `by_seed`."""
+    cells = [_over_seeds(by_seed[known]) for known in by_seed]
     if len(cells) == 1:
-        return cells
+        return cells[0]
     average = _over_seeds(by_seed.mean(axis="columns", skipna=False))
     mean = pd.Series([cell.mean for cell in cells]).mean(skipna=False)
-    return [*cells, Cell(mean, average.std, average.runs)]
+    return Cell(mean, average.std, average.runs)
 
 
 def _over_seeds(values: pd.Series) -> Cell:
@@ -240,7 +262,7 @@ def _published_block(quoted: pd.DataFrame, columns: tuple[str, ...], first_note:
     """Rows as quoted; the stated average only beside all the ratios that it is made of."""
     cells = quoted.reindex(columns=list(columns)).astype(float)
     if AVERAGE in columns:
-        ratios = list(columns[:-1])
+        ratios = list(columns[: columns.index(AVERAGE)])
         shows_all = set(quoted.columns) - {"method", "source", AVERAGE} <= set(ratios)
         mean = cells[ratios].mean(axis="columns", skipna=False)
         cells[AVERAGE] = cells[AVERAGE].fillna(mean) if shows_all else mean

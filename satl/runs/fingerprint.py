@@ -7,7 +7,9 @@ so that a difference can be named:
     code         digest of the code that computes (satl.runs.code)
     method       as registered, with its options, defaults filled in
     model, training   sections of the experiment file, without settings of speed and presentation
-    known_ratio, seed, mask_seed, validation
+    known_ratio, mask_seed   or, for other ways in which labels are known,
+    observe      their settings
+    seed, validation
     inputs       digests of labels, image files, backbone weights and word embeddings; no paths
     device       its kind: cpu, cuda
     versions     of torch and torchvision
@@ -19,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from satl.config import Experiment, Model, Training
+from satl.config import Experiment, Known, Model, Training
 from satl.core.files import digest
 from satl.core.strict import result_affecting
 from satl.runs.code import code_digest
@@ -47,9 +49,8 @@ def settings(
     options: Mapping[str, Any],
     model: Model,
     training: Training,
-    known_ratio: float,
+    known: Mapping[str, Any],
     seed: int,
-    mask_seed: int,
     validation: float,
 ) -> Fingerprint:
     """The part of a fingerprint that is known before anything has been made.
@@ -59,8 +60,8 @@ def settings(
         method: its registered name.
         options: all of its options.
         model, training: sections of the experiment file.
-        known_ratio, seed: of the run.
-        mask_seed: of the labels that are known.
+        known: from `known_settings`.
+        seed: of the run.
         validation: share of the training images that is held out.
     """
     return {
@@ -69,20 +70,34 @@ def settings(
         "options": dict(options),
         "model": _paths_aside(result_affecting(model)),
         "training": result_affecting(training),
-        "known_ratio": known_ratio,
+        **known,
         "seed": seed,
-        "mask_seed": mask_seed,
         "validation": validation,
     }
+
+
+def known_settings(known: Known, observe: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides which labels are known: a ratio and its seed, or settings of another kind.
+
+    What an entry of `observe` is called does not count.
+
+    Args:
+        known: the known ratio, or the entry's name.
+        observe: the settings of the observation, its seed filled in.
+    """
+    if isinstance(known, str):
+        return {"observe": _paths_aside(dict(observe))}
+    return {"known_ratio": known, "mask_seed": observe["seed"]}
 
 
 def asked_settings(experiment: Experiment, key: RunKey) -> Fingerprint:
     """What an experiment file says of a run, without code: to compare a recorded run with."""
     entry = experiment.trained[key.method]
+    observe = experiment.observation(key.known_ratio).model_dump(mode="json")
     asked = settings(
         "", entry.method, entry.options, experiment.model,
         experiment.training_of(key.method),
-        key.known_ratio, key.seed, experiment.mask_seed, experiment.validation,
+        known_settings(key.known_ratio, observe), key.seed, experiment.validation,
     )  # fmt: skip
     return {name: value for name, value in asked.items() if name != "code"}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from satl.config import Experiment, ratio_name
+from satl.config import Experiment, Known, ratio_name
 
 TRAIN_FILES = (
     "config.yaml", "metrics.jsonl", "thresholds.parquet",
@@ -20,11 +20,14 @@ JOB_PATH = f"{{dataset}}/{SEED_PART}/{{job}}"
 
 @dataclass(frozen=True, order=True)
 class RunKey:
-    """What tells the runs of one experiment apart; `method` is the name the config gives it."""
+    """What tells the runs of one experiment apart; `method` is the name the config gives it.
+
+    `known_ratio` is the name of an entry of `observe` where labels are not known at random.
+    """
 
     dataset: str
     method: str
-    known_ratio: float
+    known_ratio: Known
     seed: int
 
     @property
@@ -80,19 +83,21 @@ class TrainingJob:
 
 def training_jobs(experiment: Experiment) -> list[TrainingJob]:
     """All runs, up to `runs_per_job` per job: ratios of one method, or several whole methods."""
-    ratios, methods = experiment.known_ratios, list(experiment.trained)
-    if experiment.runs_per_job < len(ratios):
-        parts = [[(method, r) for r in part] for method in methods
-                 for part in _evenly(ratios, experiment.runs_per_job)]  # fmt: skip
-    else:
-        together = _evenly(methods, experiment.runs_per_job // len(ratios))
-        parts = [[(method, r) for method in part for r in ratios] for part in together]
     return [
         TrainingJob(tuple(RunKey(dataset, method, ratio, seed) for method, ratio in part))
         for dataset in experiment.datasets
         for seed in experiment.seeds
-        for part in parts
+        for part in _parts(experiment, experiment.known(dataset))
     ]
+
+
+def _parts(experiment: Experiment, ratios: list[Known]) -> list[list[tuple[str, Known]]]:
+    """Methods and known ratios of each job, for one data set and seed."""
+    methods, most = list(experiment.trained), experiment.runs_per_job
+    if most < len(ratios):
+        return [[(m, r) for r in part] for m in methods for part in _evenly(ratios, most)]
+    together = _evenly(methods, most // len(ratios))
+    return [[(m, r) for m in part for r in ratios] for part in together]
 
 
 def _evenly(items: list[Any], most: int) -> list[list[Any]]:
@@ -108,6 +113,6 @@ def run_keys(experiment: Experiment) -> list[RunKey]:
         RunKey(dataset, method, ratio, seed)
         for dataset in experiment.datasets
         for method in experiment.trained
-        for ratio in experiment.known_ratios
+        for ratio in experiment.known(dataset)
         for seed in experiment.seeds
     ]

@@ -203,7 +203,8 @@ def _log(client: MlflowClient, where: str, entry: Entry) -> None:
 
 def _run_entry(run: Run) -> Entry:
     key, folder = run.key, run.folder.path
-    params = flatten({name: run.config[name] for name in ("options", "training", "model")})
+    sections = ("options", "training", "model", "observe")
+    params = flatten({name: run.config[name] for name in sections if name in run.config})
     return Entry(
         name=f"{key.method} {key.known_part} {key.seed_part}",
         content=_content([folder / name for name in RUN_FILES]),

@@ -17,7 +17,13 @@ from satl.data.embeddings import word_embeddings
 from satl.data.table import LabelTable
 from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import load_weights
-from satl.runs.fingerprint import Fingerprint, library_versions, settings, training_code
+from satl.runs.fingerprint import (
+    Fingerprint,
+    known_settings,
+    library_versions,
+    settings,
+    training_code,
+)
 from satl.runs.layout import RunKey
 from satl.training.feature_file import FeatureFile
 
@@ -147,6 +153,7 @@ def run_config(run: RunSpec, shared: TrainingContext) -> dict[str, Any]:
         "method_class": run.method,
         "options": run.options.model_dump(mode="json"),
         "known_ratio": info["known_ratio"],
+        "observe": info["observe"],
         "seed": run.seed,
         "mask_seed": info["seed"],
         "validation": info.get("validation", 0.0),
@@ -167,8 +174,9 @@ def run_fingerprint(run: RunSpec, shared: TrainingContext) -> Fingerprint:
     words = shared.word_vectors(run.observed.categories)
     asked = settings(
         training_code(run.kind.__module__), run.method, options,
-        shared.model, shared.training_of(run), run.key.known_ratio, run.seed,
-        run.observed.info["seed"], run.observed.info.get("validation", 0.0),
+        shared.model, shared.training_of(run),
+        known_settings(run.key.known_ratio, run.observed.info["observe"]), run.seed,
+        run.observed.info.get("validation", 0.0),
     )  # fmt: skip
     features = {}
     if shared.training.cached_views:

@@ -5,7 +5,7 @@ import pytest
 from conftest import golden
 
 from satl.core.errors import UserError
-from satl.data.splits import known_mask, observed_labels, split
+from satl.data.splits import known_mask, observed_labels, split, uniform_observed
 from satl.data.table import LabelTable, check_same_categories
 
 
@@ -15,6 +15,22 @@ def test_masks_are_the_published_ones_bit_for_bit():
         found = observed_labels(g["labels"], tenths / 10)
         assert found.dtype == np.int8
         assert np.array_equal(found, g[f"ratio_{tenths}"])
+
+
+@pytest.mark.parametrize("name", ["pos1_neg0_seed1200", "pos1_neg1_seed0", "pos2_neg3_seed7"])
+def test_labels_per_image_are_the_published_ones_bit_for_bit(name):
+    g = golden(f"losses/mask_uniform_{name}")
+    numbers = int(g["num_pos"]), int(g["num_neg"]), int(g["seed"])
+    found = uniform_observed(g["labels"], *numbers)
+    assert found.dtype == np.int8
+    assert np.array_equal(found, g["observed"])
+
+
+def test_an_image_with_fewer_labels_keeps_all_of_them():
+    labels = np.array([[1, -1, -1], [-1, -1, -1]], np.int8)
+    assert np.array_equal(uniform_observed(labels, 2, 3), labels)
+    with pytest.raises(UserError, match="neither can be negative"):
+        uniform_observed(labels, -1, 0)
 
 
 def test_masks_are_nested_and_reach_everything():

@@ -248,3 +248,22 @@ def test_spread_keeps_order_gap_and_place():
 )
 def test_up_to_three_ratios(ratios, chosen):
     assert lowest_middle_highest(ratios) == chosen
+
+
+def test_other_settings_have_figures_and_panels_of_their_own(tmp_path):
+    methods = {"satl": {}, "partial_bce": {}}
+    mixed = experiment(methods=methods, known_ratios=[0.1, 0.5], observe="single_positive")
+    write_runs(mixed, tmp_path)
+    write_report(mixed, tmp_path)
+    index = json.loads((tmp_path / "figures/index.json").read_text())
+    settings = {
+        figure["file"].removesuffix(".png"): {run["folder"].split("/")[3] for run in figure["runs"]}
+        for figure in index["figures"]
+        if figure["file"].endswith(".png")
+    }
+    ratios = {"known-0.10", "known-0.50"}
+    assert settings["glyphs-map-by-known-ratio"] == ratios
+    assert settings["glyphs-map-single_positive"] == {"known-single_positive"}
+    for name in ("glyphs-pseudo-labels", "glyphs-known-and-hidden"):
+        assert settings[name] == ratios | {"known-single_positive"}
+    assert settings["glyphs-score-distributions-satl"] == {"known-0.10", "known-single_positive"}

@@ -10,6 +10,7 @@ from trials import MODEL, TRAINING, spec
 
 from satl.core.strict import Strict, result_affecting, setting
 from satl.data.images.prepare import prepare_images
+from satl.data.observe.single_positive import SinglePositiveObservation
 from satl.data.splits import split
 from satl.runs.fingerprint import differences, name_of
 from satl.runs.layout import RunKey
@@ -56,6 +57,17 @@ def test_inputs_count_by_their_content(shared, observed, train_table, tmp_path, 
     torch.save({**shared.backbone_weights, **weights}, tmp_path / "other.pt")
     now = run_fingerprint(spec(observed, tmp_path), replace(shared, weights=tmp_path / "other.pt"))
     assert [line.split(":")[0] for line in differences(recorded, now)] == ["inputs.weights"]
+
+
+def test_settings_count_by_their_options_and_not_by_their_name(shared, train_table, tmp_path):
+    def fingerprint(name, **options):
+        setting = SinglePositiveObservation(**options).observe(train_table, name)
+        return run_fingerprint(spec(setting, tmp_path), shared)
+
+    first = fingerprint("mine")
+    assert name_of(first) == name_of(fingerprint("yours"))
+    other = differences(first, fingerprint("mine", positives=2))
+    assert "observe.positives: 1 there, now 2" in other
 
 
 def test_images_count_by_their_content_wherever_they_lie(shared, train_table, tmp_path):

@@ -43,3 +43,20 @@ def test_every_run_is_in_one_job(runs_per_job, ratios):
     assert sorted(runs) == sorted(run_keys(config))
     assert all(len({(r.dataset, r.seed) for r in job.runs}) == 1 for job in jobs)
     assert len({job.folder("results/x") for job in jobs}) == len(jobs)
+
+
+def test_settings_have_runs_beside_those_of_known_ratios():
+    settings = {"single_positive": {}, "few": {"kind": "random", "known_ratio": 0.05}}
+    content = experiment(4, [0.1, 0.5]).source() | {"observe": settings}
+    content["datasets"]["b"]["observe"] = "as_is"
+    config = parse(content, "x.yaml")
+    jobs = training_jobs(config)
+    assert sorted(map(str, (run for job in jobs for run in job.runs))) == sorted(
+        map(str, run_keys(config))
+    )
+    folders = [str(key.folder("r")) for key in run_keys(config) if key.method == "sst"]
+    assert folders == [
+        "r/runs/a/sst/known-0.10/seed-0", "r/runs/a/sst/known-0.50/seed-0",
+        "r/runs/a/sst/known-single_positive/seed-0", "r/runs/a/sst/known-few/seed-0",
+        "r/runs/b/sst/known-as_is/seed-0",
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ from satl.runs.code import code_digest
 from satl.runs.fingerprint import (
     differences,
     flatten,
+    known_settings,
     library_versions,
     name_of,
     recorded_fingerprint,
@@ -44,6 +45,12 @@ RESULTS = f"results/{EXPERIMENT.name}"
 CONFIG = f"{RESULTS}/config.yaml"
 DATA = f"{RESULTS}/data/{{dataset}}"
 TABLES = [name for dataset in EXPERIMENT.datasets for name in EXPERIMENT.tables(dataset)]
+# Known ratios as paths write them, 0.50, and the names of other ways in which labels are known.
+KNOWN = {
+    satl.config.ratio_name(known): known
+    for dataset in EXPERIMENT.datasets
+    for known in EXPERIMENT.known(dataset)
+}
 RUNS = [str(key.folder(RESULTS)) for key in run_keys(EXPERIMENT)]
 JOBS = {str(job.folder(RESULTS)): job for job in training_jobs(EXPERIMENT)}
 ENVIRONMENT = f"{workflow.basedir}/environment.yml"
@@ -89,7 +96,7 @@ wildcard_constraints:
     dataset="|".join(EXPERIMENT.datasets),
     method="|".join(EXPERIMENT.trained),
     part="|".join(EXPERIMENT.parts),
-    ratio=r"\d\.\d\d",
+    ratio="|".join(map(re.escape, KNOWN)),
     seed=r"\d+",
 
 

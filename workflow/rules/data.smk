@@ -141,9 +141,22 @@ rule images:
         " {params.pixels} --images-out {output.images} --out {output.table} > {log} 2>&1"
 
 
+def observe_inputs(wildcards):
+    return EXPERIMENT.observation(KNOWN[wildcards.ratio]).inputs()
+
+
+def split_options(wildcards):
+    known = KNOWN[wildcards.ratio]
+    if not isinstance(known, str):
+        return f"--known-ratio {wildcards.ratio} --seed {EXPERIMENT.mask_seed}"
+    settings = EXPERIMENT.observation(known).model_dump(mode="json")
+    return f"--observe {shlex.quote(json.dumps({known: settings}))}"
+
+
 rule split:
     input:
-        f"{DATA}/train.npz",
+        observe_inputs,
+        table=f"{DATA}/train.npz",
     output:
         f"{DATA}/{KNOWN_PART}.npz",
     log:
@@ -151,17 +164,19 @@ rule split:
     conda:
         ENVIRONMENT
     params:
-        seed=EXPERIMENT.mask_seed,
-        code=code_digest("satl.data.splits"),
+        options=split_options,
+        code=lambda wildcards: code_digest(
+            "satl.data.splits", type(EXPERIMENT.observation(KNOWN[wildcards.ratio])).__module__
+        ),
     shell:
-        "{SATL} split {input} --known-ratio {wildcards.ratio} --seed {params.seed}"
-        " --out {output} > {log} 2>&1"
+        "{SATL} split {input.table} {params.options} --out {output} > {log} 2>&1"
 
 
 # The images held out keep as few of their labels as those in training.
 use rule split as split_held_out with:
     input:
-        f"{DATA}/validation.npz",
+        observe_inputs,
+        table=f"{DATA}/validation.npz",
     output:
         f"{DATA}/validation-{KNOWN_PART}.npz",
     log:

@@ -124,9 +124,10 @@ def name_of_settings(run, folder):
             OPTIONS[run.method]["options"],
             EXPERIMENT.model,
             EXPERIMENT.training_of(run.method),
-            run.known_ratio,
+            known_settings(
+                run.known_ratio, EXPERIMENT.observation(run.known_ratio).model_dump(mode="json")
+            ),
             run.seed,
-            EXPERIMENT.mask_seed,
             EXPERIMENT.validation,
         )
     )

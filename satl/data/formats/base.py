@@ -42,8 +42,8 @@ class DataFormat(Strict, ABC):
     declared with `satl.core.strict.setting(affects=…)`.
     """
 
-    # Read after the tables are made, by the step that decodes all images.
-    NOT_FOR_TABLES: ClassVar[frozenset[str]] = frozenset({"unreadable"})
+    # Read after the tables are made.
+    NOT_FOR_TABLES: ClassVar[frozenset[str]] = frozenset({"unreadable", "observe"})
 
     format: str
     unannotated: Literal["keep", "drop"] = Field(
@@ -53,6 +53,11 @@ class DataFormat(Strict, ABC):
         "stop",
         description="images that cannot be decoded: stop and name them, or leave them out (which "
         "labels are known then differs from the published partial labels)",
+    )
+    observe: Literal["as_is"] | None = Field(
+        None,
+        description="as_is: the labels are partial as they are, and trained on as such, in the "
+        "place of `known_ratios` and `observe` of the experiment",
     )
     published: str | None = setting(
         None, affects="presentation", description="CSV of published mAP, shown below the table"
