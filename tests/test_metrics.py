@@ -180,15 +180,15 @@ def test_pseudo_label_quality_counts_unknown_entries_only():
 
 
 @pytest.fixture
-def partly_known():
+def scored():
     """Scores with ties and labels, of which a third are unknown."""
     rng = np.random.default_rng(1)
     scores = rng.integers(-20, 20, (300, 7)).astype(np.float32)
     return scores, rng.choice([-1, 0, 1], (300, 7))
 
 
-def test_unknown_entries_count_in_no_metric(partly_known):
-    scores, labels = partly_known
+def test_unknown_entries_count_in_no_metric(scored):
+    scores, labels = scored
     by_column = [
         metrics.all_metrics(s[t != 0, None], t[t != 0, None])
         for s, t in zip(scores.T, labels.T, strict=True)
@@ -207,8 +207,8 @@ def test_an_unknown_entry_takes_no_place_among_the_highest():
     assert (found["OP"], found["OR"]) == (2 / 3, 2 / 3)
 
 
-def test_scores_of_known_labels_are_left_as_they_are(partly_known):
-    scores, labels = partly_known
+def test_scores_of_known_labels_are_left_as_they_are(scored):
+    scores, labels = scored
     assert metrics.only_judged(scores, np.where(labels == 0, -1, labels)) is scores
 
 
