@@ -245,3 +245,16 @@ def test_the_schema_accepts_every_method_by_its_defaults(method, schema):
         schema.validate(changed(methods={method: options}))
     renamed = {"mine": {"method": method, **defaults}}
     schema.validate(changed(methods=renamed))
+
+
+@pytest.mark.parametrize("name", ["tuned", "all-methods"])
+def test_configs_of_the_embedded_data_share_one_protocol(name):
+    """So that their numbers may be set side by side; held-out images aside."""
+    first, other = (
+        load(Path(__file__).parents[1] / f"workflow/config/{file}.yaml") for file in ("demo", name)
+    )
+    assert other.datasets == first.datasets
+    assert other.model == first.model
+    without = other.training.model_copy(update={"cached_strong_views": None})
+    assert without == first.training
+    assert other.seeds == first.seeds
