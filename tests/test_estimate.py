@@ -1,6 +1,7 @@
 """What an experiment will cost, told beforehand."""
 
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,13 @@ from satl.cli import main
 from satl.config import parse
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize
-from satl.estimate.cards import Card, count
-from satl.estimate.sizes import dataset_sizes, pixel_bytes, run_bytes
-from satl.estimate.times import Cost, DatasetCosts, measure, training_hours
+from satl.estimate.cards import STEP_SECONDS, Card, count
+from satl.estimate.frozen import count_frozen, random_backbone
+from satl.estimate.sizes import dataset_sizes, feature_bytes, pixel_bytes, run_bytes
+from satl.estimate.times import Cost, DatasetCosts, all_hours, measure
+from satl.methods.parts import prototypes
 from satl.methods.registry import checked_methods
+from satl.training.run import TrainingRun
 
 CONFIG = {
     "name": "x",
@@ -37,6 +41,13 @@ CONFIG = {
 
 def experiment(**changes):
     return parse({**CONFIG, **changes}, "x.yaml")
+
+
+def cached(**changes):
+    """The same with a frozen backbone whose feature maps are computed once, for three views."""
+    training = {**CONFIG["training"], "cached_views": 3}
+    model = {**CONFIG["model"], "frozen": "all"}
+    return experiment(**{"model": model, "training": training, **changes})
 
 
 def test_sizes_come_from_the_config_before_anything_is_there():
@@ -74,9 +85,34 @@ def test_hours_are_those_of_shared_and_own_parts():
     costs = DatasetCosts(Cost(train=3.0, test=1.0), {"satl": Cost(2.0, 0.1), "sst": Cost(4.0, 0.2)})
     config = experiment(datasets={"photos": CONFIG["datasets"]["photos"]})
     shared, satl, sst = 200 * 3 + 600, 200 * 2 + 60, 200 * 4 + 120
-    together, alone = training_hours(config, dataset_sizes(config), {"photos": costs})
-    assert together == pytest.approx((2 * shared + 3 * satl + 3 * sst) / 3600)
-    assert alone == pytest.approx((6 * shared + 3 * satl + 3 * sst) / 3600)
+    hours = all_hours(config, dataset_sizes(config), {"photos": costs})
+    assert hours.training == pytest.approx((2 * shared + 3 * satl + 3 * sst) / 3600)
+    assert hours.one_by_one == pytest.approx((6 * shared + 3 * satl + 3 * sst) / 3600)
+    assert hours.features == 0
+
+
+def test_with_cached_views_the_frozen_stages_are_passed_once_per_view():
+    """Three views of 100 batches and 300 test images, whatever the number of jobs and epochs."""
+    costs = DatasetCosts(Cost(train=3.0, test=1.0), {"satl": Cost(2.0, 0.1), "sst": Cost(4.0, 0.2)})
+    config = cached(datasets={"photos": CONFIG["datasets"]["photos"]})
+    hours = all_hours(config, dataset_sizes(config), {"photos": costs})
+    assert hours.features == pytest.approx((3 * 100 * 3 + 300) / 3600)
+    heads = 3 * (200 * 2 + 60) + 3 * (200 * 4 + 120)
+    assert hours.training == hours.one_by_one == pytest.approx(heads / 3600)
+
+
+def test_cached_feature_maps_take_disk_and_spare_jobs_the_frozen_stages():
+    config = cached()
+    maps = count_frozen(random_backbone(config), 32).maps
+    size = DatasetSize(1000, 300, 80)
+    assert feature_bytes(config, size, maps.numel()) == 2 * maps.numel() * (3 * 1000 + 300)
+    assert feature_bytes(experiment(), size, maps.numel()) == 0
+    methods, sizes = checked_methods(config), dataset_sizes(config)
+    counts = count(config, methods, sizes)["drawn"]
+    assert counts.shared.fixed == 2 * 4 * config.training.eval_batch_size * maps.numel()
+    assert counts.features_bytes > counts.shared.fixed
+    short = Card("short", int(counts.features_bytes), {"fp32": 1e12})
+    assert counts.most_runs(config, short) == 0, "the maps cannot be computed"
 
 
 def test_measuring_times_every_method():
@@ -90,6 +126,28 @@ def test_measuring_times_every_method():
         assert all(c.train > c.test > 0 for c in (cost.shared, *cost.methods.values()))
 
 
+def test_neither_renewals_nor_small_test_batches_are_timed(monkeypatch):
+    """A renewal is one step in thousands; the test set is predicted in larger batches."""
+    config = experiment(methods={"sarb": {}}, training={**CONFIG["training"], "epochs": 20})
+    predicted, real = set(), TrainingRun.predict
+
+    def k_means(points, clusters, _):
+        time.sleep(1)
+        return points[:, :clusters]
+
+    def predict(run, maps):
+        predicted.add(len(maps))
+        return real(run, maps)
+
+    monkeypatch.setattr(prototypes, "k_means", k_means)
+    monkeypatch.setattr(TrainingRun, "predict", predict)
+    costs = measure(
+        config, checked_methods(config), dataset_sizes(config), torch.device("cpu"), seconds=0.5
+    )
+    assert all(cost.methods["sarb"].train < 0.5 for cost in costs.values())
+    assert predicted == {config.training.eval_batch_size}
+
+
 def test_the_command(tmp_path, capsys):
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(CONFIG))
     path = str(tmp_path / "x.yaml")
@@ -97,9 +155,19 @@ def test_the_command(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "x: 12 runs in 4 training jobs" in text
     assert "photos: 1,000 training and 300 test images, 80 categories (80 categories" in text
-    hours = [float(h) for h in re.findall(r"([\d.]+) hours", text)]
-    assert len(hours) == 2
+    times = re.findall(r"^  (.+?)  +(?:[\d.]+ \w+|under a minute)$", text, re.MULTILINE)
+    assert times == ["all training jobs", "with runs_per_job: 1"]
     assert not list(tmp_path.glob("results")), "nothing is written"
+
+
+def test_the_command_says_what_is_done_once(tmp_path, capsys):
+    changed = cached(name="y").source()
+    (tmp_path / "y.yaml").write_text(yaml.safe_dump(changed))
+    assert main(["estimate", "--configfile", str(tmp_path / "y.yaml"), "--seconds", "0.2"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"feature maps +[\d.]+\n", text), "disk"
+    assert re.search(r"feature maps .*\(once; 3 views per training image\)", text)
+    assert "with runs_per_job: 1" not in text, "jobs share nothing that takes time"
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="has a GPU")
@@ -110,9 +178,9 @@ def test_without_a_gpu_the_costs_on_three_cards_are_counted(tmp_path, capsys):
     assert "x: 12 runs" in text
     assert "no GPU here" in text
     assert "measuring" not in text
-    cards = re.findall(r"^  (RTX 4090|A100|H100).* (\d+) +(\d+)$", text, re.MULTILINE)
+    cards = re.findall(r"^  (RTX 4090|A100|H100).* (\d+) +([\d.]+)$", text, re.MULTILINE)
     assert [name for name, _, _ in cards] == ["RTX 4090", "A100", "H100"]
-    assert all(int(most) > 3 for _, most, _ in cards)
+    assert {most for _, most, _ in cards} == {"6"}, "no more runs share a data set and a seed"
 
 
 def test_counted_work_and_memory_follow_the_network():
@@ -130,5 +198,7 @@ def test_counted_work_and_memory_follow_the_network():
     card = Card("exact", int(two) + 1, {"fp32": 1e12})
     assert counts.most_runs(config, card) == 2
     assert counts.most_runs(config, replace(card, memory=int(one) - 1)) == 0
-    slow, fast = (counts.costs(config, replace(card, peak={"fp32": p})) for p in (1e12, 2e12))
+    slow, fast = (counts.costs(config, replace(card, peak={"fp32": p})) for p in (1e8, 2e8))
     assert slow.shared.train == pytest.approx(2 * fast.shared.train)
+    endless = counts.costs(config, replace(card, peak={"fp32": 1e30}))
+    assert endless.methods["sst"].train == STEP_SECONDS, "Python issues each operation"

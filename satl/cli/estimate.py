@@ -20,9 +20,7 @@ def _estimate(commands) -> None:
 def _run_estimate(args: argparse.Namespace) -> None:
     from satl.config import load
     from satl.estimate.sizes import dataset_sizes
-    from satl.estimate.times import measure, training_hours
     from satl.methods.registry import checked_methods
-    from satl.runs.provenance import device_name
     from satl.training.engine import choose_device
 
     experiment = load(args.config)
@@ -34,45 +32,73 @@ def _run_estimate(args: argparse.Namespace) -> None:
     if asked_for == "auto" and device.type == "cpu":
         print("\nno GPU here: on the machine that is to train, hours are measured")
         _print_cards(experiment, methods, sizes)
-        return
-    print(f"measuring for about {args.seconds:.0f} seconds on {device_name(device)} …", flush=True)
-    costs = measure(experiment, methods, sizes, device, args.seconds)
+    else:
+        _print_measured(experiment, methods, sizes, device, args.seconds)
+
+
+def _print_measured(experiment, methods, sizes, device, seconds) -> None:
+    from satl.estimate.times import all_hours, measure
+    from satl.runs.provenance import device_name
+
+    print(f"\nmeasuring for about {seconds:.0f} seconds on {device_name(device)} …", flush=True)
+    costs = measure(experiment, methods, sizes, device, seconds)
+    training = experiment.training
     for dataset, cost in costs.items():
-        print(f"\n{dataset}: milliseconds per batch of {experiment.training.batch_size}")
+        print(f"\n{dataset}: milliseconds per batch of {training.batch_size}")
         print(f"  {'images and frozen stages':28}{1000 * cost.shared.train:10.1f}")
         for name, method in cost.methods.items():
             print(f"  {name:28}{1000 * method.train:10.1f}")
-    together, alone = training_hours(experiment, sizes, costs)
-    print(
-        f"\ntraining: {together:,.1f} hours of this device with "
-        f"runs_per_job: {experiment.runs_per_job}"
-    )
-    if experiment.runs_per_job > 1:
-        print(f"          {alone:,.1f} hours with runs_per_job: 1")
-    print("Reading images is not in it: image_cache: disk, or enough workers, should keep up.")
+    hours = all_hours(experiment, sizes, costs)
+    print(f"\nof this device, with runs_per_job: {experiment.runs_per_job}")
+    if training.cached_views:
+        views = f"once; {training.cached_views} views per training image"
+        print(f"  {'feature maps':28}{_time(hours.features):>14} ({views})")
+    print(f"  {'all training jobs':28}{_time(hours.training):>14}")
+    if hours.one_by_one > hours.training:
+        print(f"  {'with runs_per_job: 1':28}{_time(hours.one_by_one):>14}")
+    if device.type == "cpu":
+        print(
+            f"One job after another, {training.threads} thread(s) each: `snakemake --cores N` "
+            "runs several at once."
+        )
+    if not training.cached_views:
+        print("Reading images is not in it: image_cache: disk, or enough workers, should keep up.")
+
+
+def _time(hours: float) -> str:
+    """In the unit that a person would take."""
+    minutes = 60 * hours
+    if minutes < 1:
+        return "under a minute"
+    return f"{minutes:.0f} minutes" if minutes < 90 else f"{hours:,.1f} hours"
 
 
 def _print_cards(experiment, methods, sizes) -> None:
-    from satl.estimate.cards import CARDS, GB, UTILISATION, count
-    from satl.estimate.times import training_hours
+    from satl.estimate.cards import CARDS, GB, STEP_SECONDS, UTILISATION, count
+    from satl.estimate.times import all_hours
 
     counts = count(experiment, methods, sizes)
-    asked = experiment.runs_per_job
+    training, largest = experiment.training, len(experiment.methods) * len(experiment.known_ratios)
+    asked = min(experiment.runs_per_job, largest)  # more do not share their images
     print(
         f"{'an estimate, by counting':28}{'GB per job':>12}{'runs_per_job':>14}{'hours':>10}\n"
         f"{'':28}{f'of {asked} runs':>12}{'at most':>14}{f'with {asked}':>10}"
     )
     for card in CARDS:
         memory = max(c.job_bytes(experiment, asked) for c in counts.values()) / GB
-        most = min(c.most_runs(experiment, card) for c in counts.values())
+        most = min(largest, *(c.most_runs(experiment, card) for c in counts.values()))
         costs = {name: c.costs(experiment, card) for name, c in counts.items()}
-        together, _ = training_hours(experiment, sizes, costs)
-        hours = f"{together:,.0f}" if most >= asked else "too small"
-        print(f"  {card.name:26}{memory:12.1f}{most:14}{hours:>10}")
+        hours = all_hours(experiment, sizes, costs)
+        total = hours.features + hours.training
+        shown = f"{total:,.{0 if total > 10 else 1}f}" if most >= asked else "too small"
+        print(f"  {card.name:26}{memory:12.1f}{most:14}{shown:>10}")
     print(
         f"Counted, not measured: {UTILISATION:.0%} of each card's published peak at "
-        f"training.precision {experiment.training.precision}."
+        f"training.precision {training.precision},\nand no step of a run faster than "
+        f"{1000 * STEP_SECONDS:.0f} ms, which Python takes to issue it."
     )
+    if training.cached_views:
+        print("Computing the feature maps of cached_views, once, is in the hours.")
 
 
 def _print_extent(experiment, sizes) -> None:
@@ -93,11 +119,25 @@ def _print_extent(experiment, sizes) -> None:
         "downloads": sum(source.size for source in sources if not source.path),
         "unpacked": sum(source.unpacked or 0 for source in sources),
         "decoded images": sum(pixel_bytes(experiment, size) for size in sizes.values()),
+        **_feature_maps(experiment, sizes),
         "run folders": all_run_bytes(experiment, sizes),
     }
     print("disk, GB")
     for what, amount in amounts.items():
         print(f"  {what:28}{amount / GIGABYTE:10.1f}")
+
+
+def _feature_maps(experiment, sizes) -> dict[str, int]:
+    """Bytes of cached feature maps; nothing where the protocol has none."""
+    from satl.estimate.sizes import feature_bytes
+
+    if not experiment.training.cached_views:
+        return {}
+    from satl.estimate.frozen import count_frozen, random_backbone
+
+    frozen = count_frozen(random_backbone(experiment), experiment.training.image_size)
+    values = frozen.maps.numel()
+    return {"feature maps": sum(feature_bytes(experiment, s, values) for s in sizes.values())}
 
 
 COMMANDS = (_estimate,)

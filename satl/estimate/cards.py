@@ -1,29 +1,30 @@
 """What an experiment would cost on GPUs that are not here: counted, not measured.
 
 Products of matrices and convolutions are counted on tensors without data and divided by a card's
-published peak times `UTILISATION`; memory is what autograd keeps, plus weights, gradients and
-Adam's moments. Expect the hours to be right within a factor of two.
+published peak times `UTILISATION`; but a batch takes no less than Python takes to issue its
+operations. Memory is what autograd keeps, plus weights, gradients and Adam's moments. Not
+compared with any real card yet; expect the hours to be right within a factor of two or three.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from satl.config import Experiment
 from satl.data.formats.base import DatasetSize
+from satl.estimate.frozen import WITHOUT_DATA, FrozenCount, count_frozen, random_backbone
 from satl.estimate.times import Cost, DatasetCosts, Methods
 from satl.methods.base import Context, Hyperparameters, Method, Progress
-from satl.models.backbone import Backbone, build_backbone, initial_weights
+from satl.models.backbone import Backbone
 
 # Share of the peak that training is assumed to reach; convolutional networks reach 0.2 to 0.5.
 UTILISATION = 0.3
+# Some 400 operations of a training step and 100 of a prediction, at 10 microseconds each.
+STEP_SECONDS, PREDICTION_SECONDS = 4e-3, 1e-3
 GB = 10**9
 CONTEXT_BYTES = GB  # CUDA's own, and what the allocator loses to fragments
-# Shapes alone: operations compute nothing.
-WITHOUT_DATA = FakeTensorMode(allow_non_fake_inputs=True)
 BYTES_PER_WEIGHT = 16  # float32: weight, gradient, Adam's two moments
 
 
@@ -59,10 +60,14 @@ class Count:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the runs of a job share, and each method's own part, by its name in the config."""
+    """What the runs of a job share, and each method's own part, by its name in the config.
+
+    `features_bytes` is the memory of computing cached feature maps, 0 without `cached_views`.
+    """
 
     shared: Count
     methods: dict[str, Count]
+    features_bytes: float = 0.0
 
     def job_bytes(self, experiment: Experiment, runs: int) -> float:
         """GPU memory of a job of `runs` runs of the largest method."""
@@ -75,58 +80,67 @@ class Counts:
     def most_runs(self, experiment: Experiment, card: Card) -> int:
         """The largest `runs_per_job` that fits; 0 where not even one run does."""
         first, second = self.job_bytes(experiment, 1), self.job_bytes(experiment, 2)
-        if first > card.memory:
+        if max(first, CONTEXT_BYTES + self.features_bytes) > card.memory:
             return 0
         return 1 + int((card.memory - first) // (second - first))
 
     def costs(self, experiment: Experiment, card: Card) -> DatasetCosts:
         """Seconds on `card`."""
-        speed = card.peak[experiment.training.precision] * UTILISATION
-        batch = experiment.training.batch_size
-        methods = {
-            name: Cost(batch * c.train / speed, c.test / speed) for name, c in self.methods.items()
-        }
-        shared = Cost(batch * self.shared.train / speed, self.shared.test / speed)
-        return DatasetCosts(shared, methods)
+        training = experiment.training
+        speed = card.peak[training.precision] * UTILISATION
+
+        def cost(count: Count) -> Cost:
+            step = max(STEP_SECONDS, training.batch_size * count.train / speed)
+            batch = training.eval_batch_size
+            return Cost(step, max(PREDICTION_SECONDS, batch * count.test / speed) / batch)
+
+        # Of the frozen stages there is no way back: a step of theirs is like a prediction.
+        frozen = max(PREDICTION_SECONDS, training.batch_size * self.shared.train / speed)
+        methods = {name: cost(count) for name, count in self.methods.items()}
+        return DatasetCosts(Cost(frozen, cost(self.shared).test), methods)
 
 
 def count(
     experiment: Experiment, methods: Methods, sizes: dict[str, DatasetSize]
 ) -> dict[str, Counts]:
     """By data set: what one image costs in each part, counted on tensors without data."""
-    name = experiment.model.backbone
-    backbone = build_backbone(name, initial_weights(name, "random"), experiment.model.frozen)
-    side = experiment.training.image_size
-    with WITHOUT_DATA, FlopCounterMode(display=False) as flops, torch.no_grad():
-        images = torch.zeros(1, 3, side, side)
-        features = backbone.frozen(images)
-    work = float(flops.get_total_flops())
-    shared = Count(work, work, 0.0, _frozen_bytes(experiment, backbone, images))
+    backbone = random_backbone(experiment)
+    frozen = count_frozen(backbone, experiment.training.image_size)
+    computing = _frozen_bytes(experiment, frozen)
+    cached = experiment.training.cached_views is not None
+    strong_work = 0.0 if cached else frozen.flops
+    in_job = _map_bytes(experiment, frozen) if cached else computing
+    shared = Count(frozen.flops, frozen.flops, 0.0, in_job)
     by_categories = {
         c: {
-            name: _count(experiment, *method, c, backbone, features, work)
+            name: _count(experiment, *method, c, backbone, frozen.maps, strong_work)
             for name, method in methods.items()
         }
         for c in {size.categories for size in sizes.values()}
     }
-    return {d: Counts(shared, by_categories[size.categories]) for d, size in sizes.items()}
+    return {
+        d: Counts(shared, by_categories[size.categories], computing if cached else 0.0)
+        for d, size in sizes.items()
+    }
 
 
 def _value_bytes(experiment: Experiment) -> int:
     return 2 if experiment.training.precision == "bf16" else 4
 
 
-def _frozen_bytes(experiment: Experiment, backbone: Backbone, images: Tensor) -> float:
-    """Weights of the frozen stages, and three maps at once as large as the largest of a batch."""
-    training, largest = experiment.training, 0
-    with WITHOUT_DATA, torch.no_grad():
-        value = images
-        for stage in backbone.frozen:
-            value = stage(value)
-            largest = max(largest, value.numel())
-    weights = sum(p.nbytes for p in backbone.frozen.parameters())
-    batch = max(training.batch_size, training.eval_batch_size)
-    return weights + 3 * batch * largest * _value_bytes(experiment)
+def _largest_batch(experiment: Experiment) -> int:
+    return max(experiment.training.batch_size, experiment.training.eval_batch_size)
+
+
+def _frozen_bytes(experiment: Experiment, frozen: FrozenCount) -> float:
+    """Weights of the frozen stages, and three tensors as large as the largest of a batch."""
+    values = 3 * _largest_batch(experiment) * frozen.largest
+    return frozen.weight_bytes + values * _value_bytes(experiment)
+
+
+def _map_bytes(experiment: Experiment, frozen: FrozenCount) -> float:
+    """Cached maps of a batch in float32, and of the next one."""
+    return 2 * 4 * _largest_batch(experiment) * frozen.maps.numel()
 
 
 def _count(
@@ -136,7 +150,7 @@ def _count(
     categories: int,
     backbone: Backbone,
     features: Tensor,
-    frozen_work: float,
+    strong_work: float,
 ) -> Count:
     """Of a method's own network and losses, in mid-schedule; and of the strong view, if any."""
     training = experiment.training
@@ -157,7 +171,7 @@ def _count(
         torch.autograd.grad(loss, trained, allow_unused=True)
     buffers = sum(b.nbytes for b in (*model.buffers(), *method.buffers()))
     return Count(
-        train=train.get_total_flops() + strong * frozen_work,
+        train=train.get_total_flops() + strong * strong_work,
         test=float(forward),
         per_image=kept.bytes * _value_bytes(experiment) / 4,
         fixed=BYTES_PER_WEIGHT * sum(p.numel() for p in trained) + buffers,

@@ -32,6 +32,12 @@ def pixel_bytes(experiment: Experiment, size: DatasetSize) -> int:
     return 3 * (size.train * training.resize**2 + size.test * training.image_size**2)
 
 
+def feature_bytes(experiment: Experiment, size: DatasetSize, values: int) -> int:
+    """Of the float16 feature maps, of `values` each, that `cached_views` keeps."""
+    views = experiment.training.cached_views
+    return 2 * values * (views * size.train + size.test) if views else 0
+
+
 def run_bytes(experiment: Experiment, size: DatasetSize) -> int:
     """Of one run folder: logits of every epoch's test images, pseudo-labels, training logits."""
     epochs, categories = experiment.training.epochs, size.categories

@@ -1,7 +1,9 @@
 """What an experiment will cost: training times measured on this machine, scaled to all runs.
 
 Frozen stages, data path and each method's own part are timed apart; a job of several runs is
-then what they share, once, and the methods' parts of all its runs.
+then what they share, once, and the methods' parts of all its runs. With `cached_views` the frozen
+stages are no part of a job: each view of an image passes them once per data set. A renewal of
+prototypes, one step in thousands, is left out.
 """
 
 import time
@@ -11,13 +13,14 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
-from satl.config import Experiment
+from satl.config import Experiment, Training
 from satl.data.formats.base import DatasetSize
 from satl.data.images.batches import Augmentation, augmentation_draws
 from satl.data.images.strong import StrongAugmentation, strong_draws
+from satl.estimate.frozen import random_backbone
 from satl.estimate.synthetic import synthetic_run
 from satl.methods.base import Hyperparameters, Method
-from satl.models.backbone import Backbone, build_backbone, initial_weights
+from satl.models.backbone import Backbone
 from satl.runs.layout import training_jobs
 from satl.training.features import frozen_features, frozen_stages
 from satl.training.precision import prepare_torch
@@ -27,11 +30,10 @@ Methods = Mapping[str, tuple[type[Method], Hyperparameters]]
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one training batch, of one test image, and of what an epoch starts with."""
+    """Seconds of one training batch, and of one test image."""
 
     train: float
     test: float
-    epoch: float = 0.0  # beyond an ordinary batch: renewing prototypes, say
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ class DatasetCosts:
 
     shared: Cost
     methods: dict[str, Cost]
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Of a whole experiment on one device.
+
+    Attributes:
+        features: of computing the feature maps that `cached_views` keeps, once.
+        training: of all jobs, with `runs_per_job`.
+        one_by_one: of the same runs with one run per job.
+    """
+
+    features: float
+    training: float
+    one_by_one: float
 
 
 def measure(
@@ -59,8 +76,7 @@ def measure(
         seconds: to spend on all measurements, roughly.
     """
     prepare_torch(experiment.training, device)
-    weights = initial_weights(experiment.model.backbone, "random")
-    backbone = build_backbone(experiment.model.backbone, weights, experiment.model.frozen)
+    backbone = random_backbone(experiment)
     categories = sorted({size.categories for size in sizes.values()})
     budget = seconds / (len(categories) * (len(experiment.methods) + 1))
     by_categories = {
@@ -98,6 +114,10 @@ def _costs(
     def strong_features() -> torch.Tensor:
         return features_of(augment_strongly(read.to(device), drawn_strong))
 
+    if training.cached_views:  # computed beforehand, as those of the ordinary views
+        strong = strong_features()
+        strong_features = lambda: strong  # noqa: E731
+
     features = features_of(augment(read.to(device), draws)), features_of(test)
     costs = {
         name: _method_cost(
@@ -128,16 +148,14 @@ def _method_cost(
     run = synthetic_run(experiment, kind, options, categories, backbone, train.device)
     rows = torch.arange(len(train), device=train.device)
 
-    def train_step(step: int) -> None:
-        run.step = step
+    def train_step() -> None:
+        run.step = 1  # not the first one, which renews prototypes
         # Several runs of a job share strong views; here each bears the whole cost of its own.
         run.train_step(train, rows, *([strong_features()] if run.strong_view else []))
 
-    train_step(0)
-    ordinary = _seconds(lambda: train_step(1), train.device, budget * 0.6)
-    first = _seconds(lambda: train_step(0), train.device, budget * 0.15)
+    step = _seconds(train_step, train.device, budget * 0.75)
     predict = _seconds(lambda: run.predict(test), train.device, budget / 4)
-    return Cost(ordinary, predict / len(test), max(0.0, first - ordinary))
+    return Cost(step, predict / len(test))
 
 
 def _seconds(action: Callable[[], object], device: torch.device, budget: float) -> float:
@@ -157,22 +175,42 @@ def _seconds(action: Callable[[], object], device: torch.device, budget: float) 
     return (time.perf_counter() - start) / calls
 
 
-def training_hours(
+def all_hours(
     experiment: Experiment, sizes: dict[str, DatasetSize], costs: dict[str, DatasetCosts]
-) -> tuple[float, float]:
-    """Hours of all training jobs with `runs_per_job`, and of the same runs one by one."""
+) -> Hours:
+    """Of all runs of the experiment, from what their parts cost."""
     training = experiment.training
-    together = alone = 0.0
+    views, epochs = views_per_image(training), training.epochs
+    features = together = alone = 0.0
+    for dataset, size in sizes.items() if views else ():
+        features += _frozen_seconds(training, size, costs[dataset].shared, views, 1)
     for job in training_jobs(experiment):
         dataset = job.runs[0].dataset
         size, cost = sizes[dataset], costs[dataset]
-        steps = training.epochs * (size.train // training.batch_size)
-        tests = training.epochs * size.test
-        shared = steps * cost.shared.train + tests * cost.shared.test
+        shared = 0.0 if views else _frozen_seconds(training, size, cost.shared, epochs, epochs)
         own = sum(
-            steps * own.train + tests * own.test + training.epochs * own.epoch
+            epochs * (_steps(training, size.train) * own.train + size.test * own.test)
             for own in (cost.methods[run.method] for run in job.runs)
         )
         together += shared + own
         alone += shared * len(job.runs) + own
-    return together / 3600, alone / 3600
+    return Hours(features / 3600, together / 3600, alone / 3600)
+
+
+def views_per_image(training: Training) -> int:
+    """Of which feature maps are cached, ordinary and strong ones; 0 without `cached_views`."""
+    return (training.cached_views or 0) + (training.cached_strong_views or 0)
+
+
+def _frozen_seconds(
+    training: Training, size: DatasetSize, cost: Cost, train_passes: int, test_passes: int
+) -> float:
+    """Of passing all training and all test images through the frozen stages so many times."""
+    steps = train_passes * _steps(training, size.train)
+    return steps * cost.train + test_passes * size.test * cost.test
+
+
+def _steps(training: Training, images: int) -> int:
+    """Per epoch."""
+    whole, rest = divmod(images, training.batch_size)
+    return whole if training.drop_last and whole else whole + (rest > 0)

@@ -1,0 +1,50 @@
+"""What the frozen stages of a backbone do to an image, counted on tensors without data."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from satl.config import Experiment
+from satl.models.backbone import Backbone, build_backbone, initial_weights
+
+# Shapes alone: operations compute nothing.
+WITHOUT_DATA = FakeTensorMode(allow_non_fake_inputs=True)
+
+
+@dataclass(frozen=True)
+class FrozenCount:
+    """Work and size of the frozen stages, per image where nothing else is said.
+
+    Attributes:
+        flops: of one pass.
+        maps: (1, channels, H, W), without data: what comes out.
+        largest: values of the largest tensor on the way.
+        weight_bytes: of the stages, whatever the number of images.
+    """
+
+    flops: float
+    maps: Tensor
+    largest: int
+    weight_bytes: int
+
+
+def random_backbone(experiment: Experiment) -> Backbone:
+    """The experiment's backbone before any weights have been downloaded."""
+    name = experiment.model.backbone
+    return build_backbone(name, initial_weights(name, "random"), experiment.model.frozen)
+
+
+def count_frozen(backbone: Backbone, side: int) -> FrozenCount:
+    """Of images of `side` × `side` pixels."""
+    stages = backbone.frozen
+    largest = 0
+    with WITHOUT_DATA, FlopCounterMode(display=False) as flops, torch.no_grad():
+        maps = torch.zeros(1, 3, side, side)
+        for stage in stages if isinstance(stages, nn.Sequential) else [stages]:
+            maps = stage(maps)
+            largest = max(largest, maps.numel())
+    weight_bytes = sum(p.nbytes for p in stages.parameters())
+    return FrozenCount(float(flops.get_total_flops()), maps, largest, weight_bytes)
