@@ -1,5 +1,6 @@
 """Cached feature maps: computed once, shown by views, and part of what a run is."""
 
+import errno
 import json
 from dataclasses import replace
 
@@ -101,6 +102,26 @@ def test_the_file_is_a_plain_array(tmp_path):
     write(tmp_path / "x.npy", (2, 3), [maps[:4], maps[4:]], {"images": "abc"})
     assert np.array_equal(np.load(tmp_path / "x.npy"), maps.reshape(2, 3, 1, 2, 2))
     assert json.loads((tmp_path / "x.json").read_text())["images"] == "abc"
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_that_could_be_read(tmp_path):
+    """The file grows as maps are written: in a sparse one, a full disk would kill the process."""
+    path, maps = tmp_path / "x.npy", np.ones((100, 1, 8, 8), np.float32)
+    write(path, (1, 200), [maps, maps], {"images": "abc"})
+    sizes = []
+
+    def batches():
+        for _ in range(2):
+            sizes.append(sum(file.stat().st_size for file in tmp_path.glob(".*.part")))
+            yield maps
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match=r"x\.npy: cannot be written \(No space left .*Free some"):
+        write(path, (1, 400), batches(), {"images": "abc"})
+    assert sizes[1] < 150 * 128, "less than half of the whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["x.npy"]
+    with pytest.raises(UserError, match=r"x\.json: no such description"):
+        FeatureFile.open(path, "abc")
 
 
 def test_one_cycle_rises_for_a_quarter_and_falls_to_nothing():

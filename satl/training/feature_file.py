@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -67,24 +67,30 @@ def write(
         UserError: the file cannot be written, or a value is too large for float16.
     """
     total = hashlib.sha256()
-    file = maps = None
     start = 0
-    with writing(path) as temporary:
+    # What it says is no longer so once the maps have been replaced.
+    description_of(path).unlink(missing_ok=True)
+    # Not through a memory map: there a full disk would kill the process without a word.
+    with writing(path) as temporary, open(temporary, "wb") as file:
         for batch in batches:
             if not np.abs(batch).max() <= LARGEST:
                 raise UserError(
                     f"{path}: feature maps are not finite, or exceed {LARGEST:g}, which float16 "
                     "cannot hold; are these the weights of this backbone?"
                 )
-            if maps is None:
-                whole = (*shape, *batch.shape[1:])
-                file = np.lib.format.open_memmap(temporary, "w+", np.float16, whole)
-                maps = file.reshape(-1, *batch.shape[1:])
-            small = batch.astype(np.float16)
-            maps[start : start + len(batch)] = small
-            total.update(small.tobytes())
+            if start == 0:
+                _write_header(file, (*shape, *batch.shape[1:]))
+            small = np.ascontiguousarray(batch, dtype=np.float16)
+            file.write(small.data)
+            total.update(small.data)
             start += len(batch)
-        if file is None or start != shape[0] * shape[1]:
+        if start != shape[0] * shape[1]:
             raise ValueError(f"{start} feature maps are not {shape[0]} × {shape[1]}")
-        file.flush()
     write_json(description_of(path), {**facts, "sha256": total.hexdigest()})
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    """That of a `.npy` file of float16 values."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(np.float16))
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
