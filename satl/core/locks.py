@@ -4,6 +4,8 @@ import errno
 import fcntl
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -13,28 +15,52 @@ _HELD: list[IO[str]] = []
 
 
 def hold_until_exit(path: Path, what: str) -> None:
-    """Lock the file `path` until this process ends, in whatever way.
+    """Lock the file `path` until this process ends, in whatever way; see `held`."""
+    _HELD.append(_lock(path, what))
 
-    Where the file system has no locks, nothing is locked.
+
+@contextmanager
+def held(path: Path, what: str) -> Iterator[None]:
+    """Lock the file `path` for the block. Where the file system has no locks, nothing is locked.
+
+    Args:
+        path: the lock file; it stays, and who has locked it last stands in it.
+        what: what it guards, for the message.
 
     Raises:
         UserError: another process holds it, which is named, or the file cannot be written.
     """
+    with _lock(path, what):
+        yield
+
+
+def _lock(path: Path, what: str) -> IO[str]:
+    """The open file that holds the lock."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (it stays open)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise UserError(
-                f"{what}: another process is at work there ({file.read().strip()}). Wait until it "
-                "has ended, or stop it; what it has finished will be used"
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+            _take(file, what)
+        except BaseException:
+            file.close()
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return file
+
+
+def _take(file: IO[str], what: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        raise UserError(
+            f"{what}: another process is at work there ({file.read().strip()}). Wait until it "
+            "has ended, or stop it; what it has finished will be used"
+        ) from error
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    _HELD.append(file)
+            raise
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()

@@ -12,9 +12,11 @@ when jobs are put together in another way, or inputs were made anew with the sam
 
 import json
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from satl.core.files import write_json
+from satl.core.locks import held
 from satl.runs.fingerprint import Fingerprint, differences, name_of
 from satl.runs.layout import TRAIN_FILES, RunKey
 
@@ -48,6 +50,14 @@ class Entry:
     def checkpoint(self) -> Path:
         """The folder of its checkpoint."""
         return self.folder / "checkpoint"
+
+    def in_training(self) -> AbstractContextManager[None]:
+        """Hold this in the block that trains it: a workflow that was killed may have left a job.
+
+        Raises:
+            UserError: another process is training it.
+        """
+        return held(self.checkpoint / ".lock", str(self.folder))
 
     def is_finished(self) -> bool:
         """Whether it has been trained to the end."""

@@ -1,6 +1,7 @@
 """Training jobs: builds some runs, trains them side by side, writes their run folders."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,8 +68,8 @@ def train(shared: TrainingContext, runs: Sequence[RunSpec]) -> None:
 
     Raises:
         UserError: train and test categories differ; a folder holds another run;
-            an image cannot be read; a run diverged or cannot be written; the GPU's memory is
-            too small.
+            another process is training a run; an image cannot be read; a run diverged or
+            cannot be written; the GPU's memory is too small.
         Stopped: after SIGTERM or Ctrl-C; the same call resumes from there.
     """
     seed = _common_seed(runs)
@@ -89,12 +90,21 @@ def _train_unfinished(
     jobs: Sequence[_Job], shared: TrainingContext, seed: int, started: str
 ) -> list[UserError]:
     """Train what the store does not hold finished; returns why runs dropped out, if any did."""
-    waiting = [job for job in jobs if not job.entry.is_finished()]
-    for job in jobs:
-        if job not in waiting:
-            print(f"{job.spec.title}: reusing the finished run in {job.entry.folder}")
-    if not waiting:
-        return []
+    with ExitStack() as locks:
+        for job in jobs:
+            if not job.entry.is_finished():
+                locks.enter_context(job.entry.in_training())
+        waiting = [job for job in jobs if not job.entry.is_finished()]
+        for job in jobs:
+            if job not in waiting:
+                print(f"{job.spec.title}: reusing the finished run in {job.entry.folder}")
+        return _train_together(waiting, shared, seed, started) if waiting else []
+
+
+def _train_together(
+    waiting: Sequence[_Job], shared: TrainingContext, seed: int, started: str
+) -> list[UserError]:
+    """Train all of them side by side; returns why runs dropped out, if any did."""
     with stop_requests() as stop:
         backbone = build_backbone(
             shared.model.backbone, shared.backbone_weights, shared.model.frozen
