@@ -124,6 +124,16 @@ def test_a_full_disk_is_said_and_leaves_nothing_that_could_be_read(tmp_path):
         FeatureFile.open(path, "abc")
 
 
+def test_what_is_wrong_stands_on_a_line_of_its_own(shared, weights, observed, tmp_path, capsys):
+    """Not behind the progress bar, where the workflow would not find it in the log."""
+    decoding = CACHING.model_copy(update={"image_cache": "none"})
+    gone = replace(observed, file_names=(*observed.file_names[:-1], "gone.jpg"))
+    with pytest.raises(UserError, match=r"gone\.jpg: no such image file"):
+        cache_features(gone, "train", WHOLE, decoding, weights, CPU, tmp_path / "x.npy")
+    bar = capsys.readouterr().err
+    assert "features train" in bar and bar.endswith("\n")
+
+
 def test_one_cycle_rises_for_a_quarter_and_falls_to_nothing():
     training = TRAINING.model_copy(update={"schedule": "one_cycle", "learning_rate": 2.0})
     rates = [learning_rate(training, epoch, step, 4) for epoch in range(3) for step in range(4)]

@@ -64,8 +64,7 @@ def cache_features(
     images = open_images(table, side, training.image_cache, pixels, title)
     order = consecutive_order(len(images), training.eval_batch_size)
 
-    def batches() -> Iterator[np.ndarray]:
-        bar = tqdm(total=views * len(images), desc=f"features {part}", unit="image", mininterval=1)
+    def batches(bar: tqdm) -> Iterator[np.ndarray]:
         for view in range(views):
             draws = draw(len(images), VIEW_SEED, view)
             read = prefetch(images.batches(order, training.workers, device.type == "cuda"), device)
@@ -76,10 +75,11 @@ def cache_features(
                 )
                 bar.update(len(rows))
                 yield maps.float().cpu().numpy()
-        bar.close()
 
     facts = {"images": table.without_labels().digest(), "backbone": model.backbone, "views": views}
-    write(out, (views, len(images)), batches(), facts)
+    total = views * len(images)
+    with tqdm(total=total, desc=f"features {part}", unit="image", mininterval=1) as bar:
+        write(out, (views, len(images)), batches(bar), facts)
 
 
 def _views(

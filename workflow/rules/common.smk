@@ -127,13 +127,22 @@ def log_states():
 def errors_of_this_run():
     """What the commands of failed jobs said."""
     logs = [log for log, state in log_states().items() if LOGS_BEFORE.get(log) != state]
-    found = (re.search(r"^satl \w+: error: .*", log.read_text(), re.M | re.S) for log in logs)
+    # Not at the start of a line, where a progress bar was cut short.
+    found = (re.search(r"satl \w+: error: .*", log.read_text(), re.S) for log in logs)
     return "\n".join(sorted({match[0].strip() for match in found if match}))
+
+
+def full_disk():
+    """What to say where even the log of a failed job found no space; else nothing."""
+    if shutil.disk_usage(RESULTS).free > 2**20:
+        return ""
+    return f"{RESULTS}: the disk is full. Free some space and run the same command again."
 
 
 onerror:
     # Last, below the many lines that Snakemake has written about it.
-    print(f"\n{errors_of_this_run() or 'See the messages above.'}", file=sys.stderr)
+    said = errors_of_this_run() or full_disk() or "See the messages above."
+    print(f"\n{said}", file=sys.stderr)
 
 
 onsuccess:
