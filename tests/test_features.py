@@ -128,10 +128,10 @@ def test_what_is_wrong_stands_on_a_line_of_its_own(shared, weights, observed, tm
     """Not behind the progress bar, where the workflow would not find it in the log."""
     decoding = CACHING.model_copy(update={"image_cache": "none"})
     gone = replace(observed, file_names=(*observed.file_names[:-1], "gone.jpg"))
-    with pytest.raises(UserError, match=r"gone\.jpg: no such image file"):
+    with pytest.raises(UserError, match=r"gone\.jpg: no such image") as error:
         cache_features(gone, "train", WHOLE, decoding, weights, CPU, tmp_path / "x.npy")
     bar = capsys.readouterr().err
-    assert "features train" in bar and bar.endswith("\n")
+    assert "features train" in bar and bar.endswith("\n"), error.traceback
 
 
 def test_one_cycle_rises_for_a_quarter_and_falls_to_nothing():
