@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_what_a_killed_process_left_is_removed_and_a_living_one_s_is_not(tmp_path):
+    code = "from satl.core.files import writing; import os, sys, pathlib, signal\n"
+    code += "with writing(pathlib.Path(sys.argv[1])) as part:\n"
+    code += "    part.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    path = tmp_path / "a[1].txt"
+    subprocess.run([sys.executable, "-c", code, path], cwd=Path(__file__).parents[1])
+    assert len(list(tmp_path.iterdir())) == 1
+    living = tmp_path / f".a[1].txt.{os.getppid()}.part"
+    living.touch()
+    write_text(path, "whole")
+    assert {file.name for file in tmp_path.iterdir()} == {"a[1].txt", living.name}
+
+
 def test_a_full_disk_is_said_in_words(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -43,6 +58,16 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file/x: cannot be written"):
         write_text(tmp_path / "file/x", "x")
+
+
+def test_a_read_only_file_system_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(UserError, match=r"x\.txt: cannot be written \(Read-only file system\)"):
+        write_text(tmp_path / "x.txt", "x")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_reaches_the_disk_before_its_name_does(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ def writing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
@@ -41,6 +43,24 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What processes that were killed while they wrote `path` have left."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        process = part.suffixes[-2].removeprefix(".")
+        if process.isdecimal() and not _is_alive(int(process)):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:

@@ -106,13 +106,13 @@ wildcard_constraints:
 onstart:
     import yaml
 
+    text = yaml.safe_dump(EXPERIMENT.source(), sort_keys=False, allow_unicode=True)
     try:
         hold_until_exit(Path(RESULTS, ".lock"), RESULTS)
+        LOGS_BEFORE.update(log_states())
+        write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")
     except UserError as error:
         raise WorkflowError(str(error))
-    LOGS_BEFORE.update(log_states())
-    text = yaml.safe_dump(EXPERIMENT.source(), sort_keys=False, allow_unicode=True)
-    write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")
 
 
 LOGS_BEFORE = {}
