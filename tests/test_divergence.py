@@ -152,6 +152,28 @@ def test_a_run_folder_that_cannot_be_written_leaves_its_checkpoint_and_the_other
     assert not done, "nothing is trained again"
 
 
+def test_a_full_disk_at_the_end_leaves_the_other_runs_their_folders(
+    tmp_path, shared, specs, monkeypatch, capsys
+):
+    """Neither the folder nor the last checkpoint of a run finds space; what is freed goes on."""
+    real = engine.write_run_folder
+
+    def write(folder, run, *rest):
+        if run.variant == "satl":
+            full_disk(folder)
+        real(folder, run, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "write_run_folder", write)
+        patch.setattr(Checkpoint, "save", lambda checkpoint, _: full_disk(checkpoint.path))
+        with pytest.raises(UserError, match="No space left"):
+            train(shared, specs)
+    assert "satl known-0.5: no checkpoint for now" in capsys.readouterr().out
+    assert (tmp_path / "partial_bce/run.json").is_file()
+    train(shared, specs)
+    assert (tmp_path / "satl/run.json").is_file()
+
+
 def test_a_checkpoint_too_large_for_the_disk_is_a_user_error(tmp_path):
     checkpoint = Checkpoint(tmp_path / "run")
     checkpoint.save({"weights": torch.ones(3)})

@@ -125,7 +125,7 @@ def _train_together(
                     _record(job, run, shared, started)
                 except UserError as error:
                     trainer.failures.append(error)
-                    run.save()  # the same call then writes the folder, without training
+                    trainer.save(run)  # the same call then writes the folder, without training
     return trainer.failures
 
 

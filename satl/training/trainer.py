@@ -131,11 +131,12 @@ class Trainer:
         unsaved = []
         for run in list(self.runs):
             if run.epoch < self.training.epochs or run.history.unwritten:
-                unsaved += [] if self._save(run) else [run.name]
+                unsaved += [] if self.save(run) else [run.name]
         self.last_save = time.monotonic()
         return unsaved
 
-    def _save(self, run: TrainingRun) -> bool:
+    def save(self, run: TrainingRun) -> bool:
+        """Save a checkpoint of `run`, or warn; whether it is saved."""
         if not run.can_be_saved:
             return False
         try:
