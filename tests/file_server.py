@@ -71,7 +71,8 @@ class Server:
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
         total, body = len(reply.body), reply.body[start:]
         out_of_range = start and start >= total
-        request.send_response(416 if out_of_range else 206 if start else reply.status)
+        # Not `send_response`, whose own Date a reply could not replace.
+        request.send_response_only(416 if out_of_range else 206 if start else reply.status)
         if start:
             request.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         if reply.etag:

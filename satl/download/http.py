@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -165,7 +165,7 @@ class Transfer:
             raise RetryableError("it has fewer bytes than have arrived")
         reason = f"HTTP {status} {response.reason or ''}".rstrip()
         if status in TRANSIENT or status >= 500:
-            raise RetryableError(reason, _retry_after(response.headers.get("Retry-After")))
+            raise RetryableError(reason, _retry_after(response.headers))
         raise SourceUnavailable(reason)
 
     def _receive(self, response: requests.Response, url: str, start: int) -> None:
@@ -228,14 +228,18 @@ def _length(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _retry_after(text: str | None) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from seconds or a date; None where the server says nothing of use."""
+    text = headers.get("Retry-After")
     if text is None:
         return None
     if text.strip().isdecimal():
         return float(text)
     with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+        # By the server's clock, where it gives its time: this machine's may be wrong.
+        date = headers.get("Date")
+        now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
     return None
 
 

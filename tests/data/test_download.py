@@ -202,6 +202,16 @@ def test_a_busy_server_is_asked_again_when_it_says(web, tmp_path, status):
     assert content(tmp_path) == BODY
 
 
+@pytest.mark.parametrize("year", [1998, 2098])
+def test_a_date_to_try_again_is_by_the_server_s_clock(web, tmp_path, year):
+    day = f"01 Jan {year} 00:00"
+    headers = {"Date": f"Wed, {day}:00 GMT", "Retry-After": f"Wed, {day}:01 GMT"}
+    url = web.offer("a", Reply(status=503, headers=headers), Reply(BODY))
+    start = time.monotonic()
+    get(tmp_path, FILE, RetryPolicy(backoff=1000, longest_wait=5), urls=[url], sha256=sha256(BODY))
+    assert 1 <= time.monotonic() - start < 5
+
+
 def test_all_failures_are_listed_with_the_way_out(web, tmp_path):
     urls = [
         web.offer("gone", Reply(status=404)),
