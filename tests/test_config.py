@@ -54,6 +54,8 @@ def test_the_resolved_config_reads_back():
     [
         ({"training": {"epoch": 3}}, r"training\.epoch: unknown key \(did you mean 'epochs'\?\)"),
         ({"training": {"epochs": 0}}, r"training\.epochs: .*greater than or equal to 1 \(found 0"),
+        ({"training": {"learning_rate": float("inf")}}, r"learning_rate: .*finite number"),
+        ({"training": {"weight_decay": "nan"}}, r"weight_decay: .*finite number \(found 'nan'"),
         ({"training": {"epochs": "many"}}, r"training\.epochs: .*found 'many'"),
         ({"known_ratios": [0.5, 0]}, r"known_ratios: 0\.0 is outside \(0, 1\]"),
         ({"known_ratios": [1.1]}, r"known_ratios: 1\.1 is outside"),

@@ -87,6 +87,22 @@ def test_runs_side_by_side_equal_separate_ones(tmp_path, shared, observed, train
         same_numbers(run.folder, run.folder.with_suffix(".alone"))
 
 
+def test_the_time_of_a_job_is_divided_among_its_runs(shared, observed, tmp_path):
+    runs = [spec(observed, tmp_path / name, name) for name in ("satl", "partial_bce")]
+    train(shared, runs)
+    first, second = (RunFolder(run.folder).epochs() for run in runs)
+    assert (first["runs_in_job"] == 2).all()
+    assert first["job_seconds"].equals(second["job_seconds"])
+    both = first["seconds"] + second["seconds"]
+    assert np.allclose(both, first["job_seconds"], atol=0.01)
+    assert (first["test_seconds"] < first["seconds"]).all()
+    record = RunFolder(runs[0].folder).run()
+    assert record["runs_in_job"] == 2
+    training = (first["seconds"] - first["test_seconds"]).sum()
+    images = len(first) * 20  # the last, incomplete batch is left out
+    assert record["images_per_second"] == pytest.approx(images / training, rel=0.01)
+
+
 def test_runs_of_a_job_must_share_images_and_seed(tmp_path, shared, observed, train_table):
     other = replace(spec(observed, tmp_path / "b"), seed=1)
     with pytest.raises(UserError, match="same images and the same seed"):

@@ -11,9 +11,14 @@ Affects = Literal["results", "speed", "presentation"]
 
 
 class Strict(BaseModel):
-    """Frozen, and an unknown key or a value of the wrong type is an error that names it."""
+    """Frozen; an unknown key or a value of the wrong type is an error that names it.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    So is a number that is not finite: no setting means anything then.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 def setting(default: Any = ..., *, affects: Affects = "results", **field_options: Any) -> Any:

@@ -128,7 +128,7 @@ def errors_of_this_run():
     """What the commands of failed jobs said."""
     logs = [log for log, state in log_states().items() if LOGS_BEFORE.get(log) != state]
     # Not at the start of a line, where a progress bar was cut short.
-    found = (re.search(r"satl \w+: error: .*", log.read_text(), re.S) for log in logs)
+    found = (re.search(r"satl [\w-]+: error: .*", log.read_text(), re.S) for log in logs)
     return "\n".join(sorted({match[0].strip() for match in found if match}))
 
 
