@@ -163,7 +163,7 @@ def test_the_command(tmp_path, capsys):
 def test_the_command_says_what_is_done_once(tmp_path, capsys):
     changed = cached(name="y").source()
     (tmp_path / "y.yaml").write_text(yaml.safe_dump(changed))
-    assert main(["estimate", "--configfile", str(tmp_path / "y.yaml"), "--seconds", "0.2"]) == 0
+    assert main(["estimate", "--config", str(tmp_path / "y.yaml"), "--seconds", "0.2"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"feature maps +[\d.]+\n", text), "disk"
     assert re.search(r"feature maps .*\(once; 3 views per training image\)", text)
@@ -173,7 +173,7 @@ def test_the_command_says_what_is_done_once(tmp_path, capsys):
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="has a GPU")
 def test_without_a_gpu_the_costs_on_three_cards_are_counted(tmp_path, capsys):
     (tmp_path / "x.yaml").write_text(yaml.safe_dump({**CONFIG, "device": "auto"}))
-    assert main(["estimate", "--configfile", str(tmp_path / "x.yaml")]) == 0
+    assert main(["estimate", "--config", str(tmp_path / "x.yaml")]) == 0
     text = capsys.readouterr().out
     assert "x: 12 runs" in text
     assert "no GPU here" in text
