@@ -103,7 +103,7 @@ def test_scores_that_are_not_finite_reach_no_run_folder(tmp_path, shared, specs,
         TrainingRun, "predict",
         lambda run, features: real(run, features) * (torch.nan if run.epoch == 2 else 1),
     )  # fmt: skip
-    with pytest.raises(UserError, match=r"scores of test images are not finite .* in epoch 3"):
+    with pytest.raises(UserError, match=r"predicted scores are not finite .* in epoch 3"):
         train(shared, specs[:1])
     assert not (tmp_path / "satl").exists()
 
@@ -168,7 +168,7 @@ def test_a_full_disk_at_the_end_leaves_the_other_runs_their_folders(
         patch.setattr(Checkpoint, "save", lambda checkpoint, _: full_disk(checkpoint.path))
         with pytest.raises(UserError, match="No space left"):
             train(shared, specs)
-    assert "satl known-0.5: no checkpoint for now" in capsys.readouterr().out
+    assert "satl known-0.50: no checkpoint for now" in capsys.readouterr().out
     assert (tmp_path / "partial_bce/run.json").is_file()
     train(shared, specs)
     assert (tmp_path / "satl/run.json").is_file()
