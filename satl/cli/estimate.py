@@ -37,6 +37,7 @@ def _run_estimate(args: argparse.Namespace) -> None:
 
 
 def _print_measured(experiment, methods, sizes, device, seconds) -> None:
+    from satl.estimate.sizes import views_per_image
     from satl.estimate.times import all_hours, measure
     from satl.runs.provenance import device_name
 
@@ -51,7 +52,7 @@ def _print_measured(experiment, methods, sizes, device, seconds) -> None:
     hours = all_hours(experiment, sizes, costs)
     print(f"\nof this device, with runs_per_job: {experiment.runs_per_job}")
     if training.cached_views:
-        views = f"once; {training.cached_views} views per training image"
+        views = f"once; {views_per_image(training)} views per training image"
         print(f"  {'feature maps':28}{_time(hours.features):>14} ({views})")
     print(f"  {'all training jobs':28}{_time(hours.training):>14}")
     if hours.one_by_one > hours.training:

@@ -1,6 +1,6 @@
 """How large an experiment is, estimated from its config before anything is downloaded."""
 
-from satl.config import Experiment
+from satl.config import Experiment, Training
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize
 from satl.runs.layout import run_keys
@@ -34,8 +34,13 @@ def pixel_bytes(experiment: Experiment, size: DatasetSize) -> int:
 
 def feature_bytes(experiment: Experiment, size: DatasetSize, values: int) -> int:
     """Of the float16 feature maps, of `values` each, that `cached_views` keeps."""
-    views = experiment.training.cached_views
+    views = views_per_image(experiment.training)
     return 2 * values * (views * size.train + size.test) if views else 0
+
+
+def views_per_image(training: Training) -> int:
+    """Of which feature maps are cached, ordinary and strong ones; 0 without `cached_views`."""
+    return (training.cached_views or 0) + (training.cached_strong_views or 0)
 
 
 def run_bytes(experiment: Experiment, size: DatasetSize) -> int:

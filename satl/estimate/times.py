@@ -18,6 +18,7 @@ from satl.data.formats.base import DatasetSize
 from satl.data.images.batches import Augmentation, augmentation_draws
 from satl.data.images.strong import StrongAugmentation, strong_draws
 from satl.estimate.frozen import random_backbone
+from satl.estimate.sizes import views_per_image
 from satl.estimate.synthetic import synthetic_run
 from satl.methods.base import Hyperparameters, Method
 from satl.models.backbone import Backbone
@@ -111,12 +112,12 @@ def _costs(
     augment_strongly = StrongAugmentation(augment)
     drawn_strong = strong_draws(training.batch_size, 0, 0)
 
-    def strong_features() -> torch.Tensor:
-        return features_of(augment_strongly(read.to(device), drawn_strong))
+    cached = features_of(augment_strongly(read.to(device), drawn_strong))
 
-    if training.cached_views:  # computed beforehand, as those of the ordinary views
-        strong = strong_features()
-        strong_features = lambda: strong  # noqa: E731
+    def strong_features() -> torch.Tensor:
+        if training.cached_views:  # of strong views, too, they are computed beforehand
+            return cached
+        return features_of(augment_strongly(read.to(device), drawn_strong))
 
     features = features_of(augment(read.to(device), draws)), features_of(test)
     costs = {
@@ -195,11 +196,6 @@ def all_hours(
         together += shared + own
         alone += shared * len(job.runs) + own
     return Hours(features / 3600, together / 3600, alone / 3600)
-
-
-def views_per_image(training: Training) -> int:
-    """Of which feature maps are cached, ordinary and strong ones; 0 without `cached_views`."""
-    return (training.cached_views or 0) + (training.cached_strong_views or 0)
 
 
 def _frozen_seconds(
