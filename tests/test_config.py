@@ -85,8 +85,8 @@ def test_the_resolved_config_reads_back():
         ({"methods": {"a": {"method": "b"}}}, r"unknown method 'b'"),
         ({"methods": ["satl"]}, r"methods: must be a mapping"),
         (
-            {"datasets": {"d": {"format": "voc"}}},
-            r"datasets\.d: unknown format 'voc'; the formats are coco, glyphs, vg",
+            {"datasets": {"d": {"format": "tfds"}}},
+            r"datasets\.d: unknown format 'tfds'; the formats are coco, csv, glyphs, lvis, ",
         ),
         ({"datasets": {"d": {"format": "coco"}}}, r"datasets\.d\.train: field required"),
         (
@@ -108,7 +108,7 @@ def test_the_resolved_config_reads_back():
         ({"model": {"backbone": "tiny"}}, r"no ImageNet weights for backbone 'tiny'"),
         ({"model": {"backbone": "convnext_tiny"}}, r"set `weights` to the path of a state_dict"),
         ({"model": {"backbone": "resnet1O1"}}, r"'resnet1O1' \(did you mean 'resnet101'\?\)"),
-        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing: one of coco, glyphs, vg"),
+        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing: one of coco, csv, glyphs, lvis"),
         (
             {"datasets": {"d": {"format": "glyph"}}},
             r"unknown format 'glyph' \(did you mean 'glyphs'",
@@ -161,7 +161,7 @@ def test_what_is_wrong_with_options_is_named(options, message):
     methods = {"mine": {"method": "satl", **options}, "partial_bce": {"q": 1}}
     with pytest.raises(UserError, match=message) as error:
         checked_methods(parse(changed(methods=methods), "x"))
-    assert "methods.partial_bce.q: unknown key; there are none" in str(error.value)
+    assert "methods.partial_bce.q: unknown key; there are divisor" in str(error.value)
 
 
 def test_ablations_take_variants_out_of_the_main_table():

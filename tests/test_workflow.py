@@ -231,7 +231,7 @@ def kill_training(tree):
             {"methods": {"satl": {"qq": 1}}},
             r"methods\.satl\.qq: unknown key .*there are rule, q,",
         ),
-        ({"datasets": {"d": {"format": "voc"}}}, "'voc'"),
+        ({"datasets": {"d": {"format": "tfds"}}}, "'tfds'"),
     ],
 )
 def test_a_bad_config_stops_before_anything_runs(tree, changes, message):

@@ -1,4 +1,4 @@
-"""Images per second through the real engine, data path included, with the settings of ablation.yaml.
+"""Images per second through the real engine, data path included, settings of ablation.yaml.
 
 Each method against the plain loop (tests/bench/plain_loop.py); and several runs in one job
 against as many separate runs.
