@@ -108,7 +108,10 @@ def test_the_resolved_config_reads_back():
         ({"model": {"backbone": "tiny"}}, r"no ImageNet weights for backbone 'tiny'"),
         ({"model": {"backbone": "convnext_tiny"}}, r"set `weights` to the path of a state_dict"),
         ({"model": {"backbone": "resnet1O1"}}, r"'resnet1O1' \(did you mean 'resnet101'\?\)"),
-        ({"datasets": {"d": {"fromat": "coco"}}}, r"`format` is missing: one of coco, csv, glyphs, lvis"),
+        (
+            {"datasets": {"d": {"fromat": "coco"}}},
+            r"`format` is missing: one of coco, csv, glyphs, lvis",
+        ),
         (
             {"datasets": {"d": {"format": "glyph"}}},
             r"unknown format 'glyph' \(did you mean 'glyphs'",
