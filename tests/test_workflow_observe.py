@@ -78,8 +78,9 @@ def test_each_setting_has_its_labels_and_its_row(tree):
     full = LabelTable.load(results / "data/glyphs/train.npz").labels
     single = LabelTable.load(results / "data/glyphs/known-single_positive.npz").labels
     assert np.array_equal(single, uniform_observed(full, 1, 0, 1200))
-    theirs = LabelTable.load(results / "data/glyphs/known-theirs.npz").labels
-    assert np.array_equal(theirs != 0, Mask.load(tree / "mask.npz").known)
+    theirs = LabelTable.load(results / "data/glyphs/known-theirs.npz")
+    of_images = Mask.load(tree / "mask.npz").of_images(theirs, tree / "mask.npz")
+    assert np.array_equal(theirs.labels != 0, of_images.known)
     summary = pd.read_csv(results / "summary.csv")
     last = summary[summary["selection"] == "last"]
     assert [*zip(last["dataset"], last["known_ratio"], strict=True)] == [
@@ -111,5 +112,5 @@ def test_a_changed_setting_makes_its_own_runs_again(tree):
     settings = {**OBSERVED["observe"], "single_positive": {"positives": 2}}
     write_config(tree, **{**OBSERVED, "observe": settings})
     jobs = planned(tree)
-    assert jobs["split"] == {"glyphs-known-single_positive"}
+    assert jobs["split"] == {f"glyphs-{part}known-single_positive" for part in ("", "validation-")}
     assert jobs.keys() == {"all", "split", "train", "evaluate", "report", "track"}
