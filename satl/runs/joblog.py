@@ -25,7 +25,7 @@ class JobLog:
         seconds_per_epoch: of training alone; None where no batch is done.
         error: why it failed, or None.
         stopped: by what it was stopped so that it can be resumed, or None.
-        dropped: what it says of runs that diverged; each begins with the title of its run.
+        dropped: why runs were dropped that diverged; each text begins with the title of its run.
     """
 
     epochs: float | None = None

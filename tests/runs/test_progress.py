@@ -115,8 +115,9 @@ def test_a_diverged_run_has_failed_and_its_neighbour_is_kept(results):
     good, bad = SATL.runs
     in_training(results, bad)
     trained(good.within(results / "trained") / "abc")  # Snakemake has deleted the job's outputs
-    why = f"{bad.method} known-0.5: the loss or its gradient is not finite"
-    text = f"dropped: {why}\n{BAR.format(20, '2.00batch/s')}\nsatl train: error: {why}\n"
+    why = "the loss or its gradient is not finite"
+    text = f"dropped: satl known-0.5: {why}\n{BAR.format(20, '2.00batch/s')}\n"
+    text += f"satl train: error: satl known-0.5: {why}\n"
     log(results, SATL, text, age=1)
     job = progress_of(CONFIG, results, NOW).jobs[0]
     assert job.states == {good: State.TRAINED, bad: State.FAILED}
