@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satl.cli.options import add_command
+from satl.cli._options import add_command
 from satl.core.errors import UserError
 
 if TYPE_CHECKING:

@@ -126,6 +126,8 @@ function thresholdLines(rows, height) {
   const room = 0.06 * (at(0.98) - at(0.02)) + 0.1; // those of the first epochs can be far out
   const marked = state.marked.filter((name) => rows.some((row) => row.category === name));
   const last = Math.max(...rows.map((row) => row.epoch));
+  const many = rows.length / last > 60; // categories
+  const faint = (marked.length ? 0.35 : 0.6) * (many ? 0.6 : 1);
   return {
     height,
     data: { values: rows },
@@ -135,7 +137,7 @@ function thresholdLines(rows, height) {
       detail: { field: "category" },
     },
     layer: [
-      { mark: { type: "line", clip: true, color: css("--context"), strokeWidth: 1.2, opacity: marked.length ? 0.35 : 0.6 } },
+      { mark: { type: "line", clip: true, color: css("--context"), strokeWidth: 1.2, opacity: faint } },
       {
         transform: [{ filter: { field: "category", oneOf: marked } }],
         mark: { type: "line", clip: true, strokeWidth: 2.6 },
