@@ -127,14 +127,15 @@ def _duration(seconds: float) -> str:
 
 def _failures(progress: "Progress") -> list[str]:
     """Each reason once, with the runs that it concerns and the log that says more."""
-    lines = []
+    by_reason: dict[str, list[tuple[str, Path | None]]] = {}
     for job in progress.jobs:
-        by_reason: dict[str, list[str]] = {}
         for key, reason in job.reasons.items():
-            by_reason.setdefault(reason, []).append(str(key.within(Path())))
-        for reason, runs in by_reason.items():
-            more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-            lines += [f"  {runs[0]}{more}", *_indented(reason), f"    log: {job.log}"]
+            by_reason.setdefault(reason, []).append((str(key.within(Path())), job.log))
+    lines = []
+    for reason, runs in by_reason.items():
+        first, log = runs[0]
+        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        lines += [f"  {first}{more}", *_indented(reason), f"    log: {log}"]
     for log, reason in progress.preparation_errors.items():
         lines += [f"  before training, {log}", *_indented(reason)]
     return lines

@@ -118,7 +118,7 @@ def _is_trained(job: TrainingJob, results: Path, key: RunKey, unfinished: bool) 
 
 def _why(key: RunKey, log: JobLog) -> str | None:
     """Why the training of a run failed: it diverged, or its job failed."""
-    title = f"{key.method} known-{key.known_ratio}: "  # as RunSpec.title
+    title = f"{key.method} {key.known_part}: "  # as RunSpec.title
     own = (text.removeprefix(title) for text in log.dropped if text.startswith(title))
     return next(own, log.error)
 

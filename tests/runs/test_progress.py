@@ -116,8 +116,8 @@ def test_a_diverged_run_has_failed_and_its_neighbour_is_kept(results):
     in_training(results, bad)
     trained(good.within(results / "trained") / "abc")  # Snakemake has deleted the job's outputs
     why = "the loss or its gradient is not finite"
-    text = f"dropped: satl known-0.5: {why}\n{BAR.format(20, '2.00batch/s')}\n"
-    text += f"satl train: error: satl known-0.5: {why}\n"
+    text = f"dropped: satl known-0.50: {why}\n{BAR.format(20, '2.00batch/s')}\n"
+    text += f"satl train: error: satl known-0.50: {why}\n"
     log(results, SATL, text, age=1)
     job = progress_of(CONFIG, results, NOW).jobs[0]
     assert job.states == {good: State.TRAINED, bad: State.FAILED}
@@ -199,14 +199,18 @@ def test_the_command_prints_a_sign_per_seed(started, capsys):
     assert "results/old" in capsys.readouterr().out
 
 
-def test_the_command_says_why_a_run_failed(started, capsys):
-    log_file = started / "fake/logs/train/glyphs/seed-2/satl-known-0.50.log"
-    log_file.parent.mkdir(parents=True)
-    log_file.write_text("satl train: error: the GPU's memory is too small\n")
+def test_the_command_says_once_why_runs_failed(started, capsys):
+    logs = [
+        started / f"fake/logs/train/glyphs/seed-{seed}/satl-known-0.50.log" for seed in range(3)
+    ]
+    for path, why in zip(logs, ("memory is too small", "disk full", "disk full"), strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_text(f"satl train: error: {why}\n")
     main(["status"])
     text = capsys.readouterr().out
-    assert "glyphs/satl/known-0.50/seed-2\n    the GPU's memory is too small\n" in text
-    assert f"log: {log_file.relative_to(started.parent)}" in text
+    assert "  glyphs/satl/known-0.50/seed-0\n    memory is too small\n" in text
+    assert "  glyphs/satl/known-0.50/seed-1 and 1 more\n    disk full\n" in text
+    assert f"log: {logs[1].relative_to(started.parent)}" in text
 
 
 def test_nothing_started_is_an_error(tmp_path, monkeypatch, capsys):
