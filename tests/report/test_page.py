@@ -177,6 +177,28 @@ def test_it_opens_without_a_complaint_or_a_request(results, chromium, width, sch
 
 
 @needs_chromium
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"known_ratios": [0.5]},  # one seed, one ratio: neither intervals nor lines
+        {"known_ratios": [0.1, 0.5], "observe": {"single_positive": {}}, "seeds": [0, 1]},
+    ],
+)
+def test_it_shows_other_settings_and_single_ones(tmp_path, chromium, changes):
+    ours = experiment(**changes)
+    write_runs(ours, tmp_path)
+    runs = evaluated_runs(ours, tmp_path)
+    tables = {"glyphs": result_tables(ours, "glyphs", runs)}
+    write_page(ours, runs, tables, [], tmp_path / "index.html")
+    chromium.complaints.clear()
+    chromium.open(tmp_path / "index.html", height=12000)
+    chromium.wait_for(f"{CHARTS} >= 16")
+    heads = "[...document.querySelectorAll('#table thead th')].map((cell) => cell.innerText)"
+    assert chromium.ask(heads) == ["method", *tables["glyphs"][0].headings]
+    assert chromium.complaints == []
+
+
+@needs_chromium
 def test_the_first_chart_is_there_within_two_seconds(results, chromium):
     def milliseconds():
         chromium.open(results / "index.html")

@@ -48,6 +48,8 @@ function theme() {
 }
 
 const TIP = { content: "data" }; // a row's `tip`, in HTML
+const onlyIf = (wanted, layer) => (wanted ? [layer] : []);
+const haveIntervals = (rows) => rows.some(({ low }) => low !== null); // one seed has none
 const escaped = (text) => String(text).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 const zeroLine = () => ({ mark: { type: "rule", color: css("--context"), strokeDash: [3, 3] }, data: { values: [{}] } });
 
@@ -75,8 +77,8 @@ function lines(box, rows, options) {
       },
     },
     layer: [
-      ...(options.zero ? [{ ...zeroLine(), encoding: { y: { datum: 0 }, color: { value: css("--context") }, x: null } }] : []),
-      { mark: { type: "area", opacity: Math.max(0.07, 0.3 / names.length) }, encoding: { y: { field: "low", type: "quantitative" }, y2: { field: "high" } } },
+      ...onlyIf(options.zero, { ...zeroLine(), encoding: { y: { datum: 0 }, color: { value: css("--context") }, x: null } }),
+      ...onlyIf(haveIntervals(rows), { mark: { type: "area", opacity: Math.max(0.07, 0.3 / names.length) }, encoding: { y: { field: "low", type: "quantitative" }, y2: { field: "high" } } }),
       {
         mark: { type: "line", strokeWidth: 2, point: rows.length < 400 && { size: 28 } },
         encoding: { y: { field: "mean", type: "quantitative", title: options.y, scale: { zero: false } } },
@@ -112,9 +114,9 @@ function forest(rows, title, zero = true) {
     data: { values: rows },
     encoding: { y, color: tint },
     layer: [
-      ...(zero ? [{ ...zeroLine(), encoding: { x: { datum: 0 }, y: null, color: { value: css("--context") } } }] : []),
-      { mark: { type: "rule", strokeWidth: 3, strokeCap: "round", tooltip: TIP }, encoding: { x: { field: "low", type: "quantitative", title, scale: { zero }, axis: { grid: true } }, x2: { field: "high" } } },
-      { mark: { type: "point", filled: true, size: 110, opacity: 1, tooltip: TIP }, encoding: { x: { field: "mean", type: "quantitative" } } },
+      ...onlyIf(zero, { ...zeroLine(), encoding: { x: { datum: 0 }, y: null, color: { value: css("--context") } } }),
+      ...onlyIf(haveIntervals(rows), { mark: { type: "rule", strokeWidth: 3, strokeCap: "round", tooltip: TIP }, encoding: { x: { field: "low", type: "quantitative", title, scale: { zero }, axis: { grid: true } }, x2: { field: "high" } } }),
+      { mark: { type: "point", filled: true, size: 110, opacity: 1, tooltip: TIP }, encoding: { x: { field: "mean", type: "quantitative", title, scale: { zero }, axis: { grid: true } } } },
     ],
   };
 }

@@ -4,11 +4,12 @@ const WHICH = ["dataset", "table"];
 const SHOWN = [...WHICH, "hidden"];
 
 function facts() {
-  const count = (many, what) => element("li", {}, element("b", {}, String(many)), what);
+  const count = (many, one, several = `${one}s`) =>
+    element("li", {}, element("b", {}, String(many)), many === 1 ? one : several);
   find("#facts").replaceChildren(
-    count(data.runs.folder.length, "runs"), count(Object.keys(data.methods).length, "methods"),
-    count(dataset().known.filter(isRatio).length, "known ratios"), count(data.seeds.length, data.seeds.length > 1 ? "seeds" : "seed"),
-    count(dataset().categories?.length ?? 0, "categories"),
+    count(data.runs.folder.length, "run"), count(Object.keys(data.methods).length, "method"),
+    count(dataset().known.filter(isRatio).length, "known ratio"), count(data.seeds.length, "seed"),
+    count(dataset().categories?.length ?? 0, "category", "categories"),
     element("li", {}, "commit ", element("code", {}, data.commits)));
   find("#incomplete").hidden = !data.extent;
   find("#incomplete").textContent = `Incomplete: ${data.extent} are evaluated. Means are of the runs that are there.`;
