@@ -67,6 +67,7 @@ def test_cells_are_those_of_the_table(data, tables):
         assert block["mean"] == rounded((cell.mean for cell in cells), 2)
         assert block["rank"] == [cell.rank for cell in cells]
     assert set(shown["metrics"]) >= {"mAP_voc2012", "OF1", "CF1"}
+    assert "rank" not in shown["metrics"]["OF1"][0]
 
 
 def test_differences_and_gains_are_those_of_table_and_figure(data, tables, runs):

@@ -32,7 +32,7 @@ def table_data(
         "headings": table.headings,
         "methods": methods,
         "reference": table.comparisons.reference,
-        "blocks": [_block(block) for block in table.blocks],
+        "blocks": [_block(block) | _ranks(block) for block in table.blocks],
         "metrics": _other_metrics(experiment, table, runs),
         "differences": _differences(experiment, table, methods, shown),
         "gains": _gains(experiment, table, shown, categories),
@@ -49,14 +49,20 @@ def _block(block: Block) -> dict[str, Any]:
         "rows": [row.method for row in block.rows],
         "mean": rounded((cell.mean for cell in cells), 2),
         "std": rounded((cell.std for cell in cells), 2),
-        "rank": [cell.rank for cell in cells],
     }
+
+
+def _ranks(block: Block) -> dict[str, list[int]]:
+    return {"rank": [cell.rank for row in block.rows for cell in row.cells]}
 
 
 def _other_metrics(
     experiment: Experiment, table: Table, runs: list[Run]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Blocks by metric; those of mAP stand in the table itself, with published results."""
+    """Blocks by metric; those of mAP stand in the table itself, with published results.
+
+    No cell is marked: of some metrics the lowest is the best, and none is tested.
+    """
     return {
         metric: [
             _block(block)

@@ -11,7 +11,7 @@ function cellsOf(one, method) {
   const many = table().columns.length;
   return table().columns.map((_, place) => {
     const index = at * many + place;
-    return { mean: one.mean[index], std: one.std[index], rank: one.rank[index] };
+    return { mean: one.mean[index], std: one.std[index], rank: one.rank?.[index] };
   });
 }
 
