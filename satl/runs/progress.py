@@ -75,7 +75,8 @@ def progress_of(experiment: Experiment, results: Path, now: float | None = None)
         results: its folder, results/NAME.
         now: seconds since the epoch; the time now.
     """
-    now = time.time() if now is None else now
+    if now is None:
+        now = time.time()  # noqa: TID251 (files bear the time of this clock)
     workflow = holder(results / ".lock")
     quiet = QUIET if workflow else QUIET_ALONE
     total = experiment.training.epochs

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 
 import pytest
 
@@ -177,11 +176,11 @@ def started(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = "methods: {satl: , partial_bce: }\ndatasets: {glyphs: {format: glyphs}}\n"
     text += "known_ratios: [0.1, 0.5]\nseeds: [0, 1, 2]\n"
-    for name, age in (("old", 100), ("fake", 0)):
+    for name in ("old", "fake"):
         folder = tmp_path / "results" / name
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(f"name: {name}\n{text}")
-        os.utime(folder / "config.yaml", (time.time() - age,) * 2)
+    os.utime(tmp_path / "results/old/config.yaml", (NOW, NOW))
     return tmp_path / "results"
 
 
