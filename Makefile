@@ -3,13 +3,14 @@
 PYTHON ?= python3
 CORES ?= all
 ARGS ?=
+PAGE ?= results/demo/index.html
 # Without byte code every training job would compile torch again: some machines forbid writing it.
 export PYTHONDONTWRITEBYTECODE =
 # Whatever Python environment the shell is in, the project uses its own.
 export PYTHONPATH =
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run test coverage bench ui lint format lock schema clean
+.PHONY: help run page test coverage bench ui lint format lock schema clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -22,6 +23,10 @@ test: .venv/ready ## run the tests
 
 bench: .venv/ready ## run the speed benchmarks
 	pytest tests/bench --benchmark-only --benchmark-columns=min,mean,stddev,rounds $(ARGS)
+
+page: .venv/ready ## open the page of results (another experiment: PAGE=results/NAME/index.html)
+	@test -f $(PAGE) || { echo "$(PAGE): no results yet; 'make run' first"; exit 1; }
+	python -m webbrowser -t "file://$(abspath $(PAGE))"
 
 ui: .venv/ready ## show the results in the MLflow UI on http://localhost:5000
 	@test -f results/mlflow.db || { echo "results/mlflow.db: no runs yet; 'make run' first"; exit 1; }

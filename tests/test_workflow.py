@@ -102,6 +102,7 @@ def test_tables_figures_and_records_are_there(tree):
     results = tree / "results/tiny"
     for suffix in ("md", "tex", "csv", "html"):
         assert "satl" in (results / f"tables/glyphs.{suffix}").read_text()
+    assert 'id="data"' in (results / "index.html").read_text()
     figures = {path.name for path in (results / "figures").iterdir()}
     for name in (
         "glyphs-map-by-known-ratio", "glyphs-thresholds-satl", "glyphs-score-distributions-satl"

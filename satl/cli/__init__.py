@@ -10,7 +10,18 @@ import os
 import sys
 
 from satl import __version__
-from satl.cli import check, data, downloads, estimate, features, images, results, split, training
+from satl.cli import (
+    check,
+    data,
+    downloads,
+    estimate,
+    features,
+    images,
+    results,
+    split,
+    status,
+    training,
+)
 from satl.core.errors import UserError
 from satl.training.stopping import Stopped
 
@@ -46,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"satl-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    groups = (check, downloads, data, images, split, features, estimate, training, results)
+    groups = (check, downloads, data, images, split, features, estimate, training, status, results)
     for add in (add for group in groups for add in group.COMMANDS):
         add(commands)
     return parser

@@ -53,7 +53,7 @@ def _run_evaluate(args: argparse.Namespace) -> None:
 
 
 def _report(commands: Any) -> None:
-    text = "write summary.csv, tables and figures from the run folders"
+    text = "write summary.csv, tables, figures and the page index.html of the finished runs"
     parser = add_command(commands, "report", _run_report, text)
     config_option(parser)
     results_option(parser)

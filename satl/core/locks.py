@@ -64,3 +64,20 @@ def _take(file: IO[str], what: str) -> None:
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
+
+
+def holder(path: Path) -> str | None:
+    """Who holds the lock, as far as its note tells: on another machine, who held it last.
+
+    Takes no lock itself, as a process that starts just then would be turned away.
+    """
+    try:
+        note = path.read_text(encoding="utf-8").strip()
+        _, number, _, host = note.split()
+        if host == socket.gethostname():
+            os.kill(int(number), 0)
+    except PermissionError:
+        return note  # it is somebody else's process
+    except (OSError, ValueError):
+        return None
+    return note

@@ -1,5 +1,7 @@
-"""Everything that is made from run folders: summary, tables and figures of an experiment."""
+"""Everything that is made from run folders: summary, tables, figures and page of an experiment."""
 
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from satl.config import Experiment
@@ -8,17 +10,18 @@ from satl.core.files import write_text
 from satl.report import render_differences
 from satl.report.evaluated import evaluated_runs
 from satl.report.figures import write_figures
+from satl.report.page import write_page
 from satl.report.render import RENDERERS
 from satl.report.summary import summary_of, write_summary
-from satl.report.tables import result_tables
+from satl.report.tables import Table, result_tables
 from satl.report.tuned import chosen_options
 
 
 def write_report(experiment: Experiment, results: Path) -> None:
-    """Write summary.csv, tables/ and figures/ into `results` (results/NAME) from its run folders.
+    """Write what `results` (results/NAME) shows of its run folders, of all or of those so far.
 
-    Files that an earlier report left in tables/ and figures/, and that this one does not make,
-    are removed.
+    These are summary.csv, tables/, figures/ and the page index.html. Files that an earlier report
+    left in tables/ and figures/, and that this one does not make, are removed.
 
     Raises:
         UserError: no run is evaluated, or a run folder is of another config or damaged.
@@ -28,23 +31,35 @@ def write_report(experiment: Experiment, results: Path) -> None:
     if not runs:
         raise UserError(f"{base}: no evaluated run to report on; train and evaluate one first")
     write_summary(summary_of(runs), base / "summary.csv")
-    made = {base / "summary.csv"}
-    for dataset in experiment.datasets:
-        of_dataset = [run for run in runs if run.key.dataset == dataset]
-        for table in result_tables(experiment, dataset, of_dataset):
-            for suffix, render in RENDERERS.items():
-                path = base / "tables" / f"{table.name}.{suffix}"
-                write_text(path, render(table))
-                made.add(path)
-            path = base / "tables" / f"{table.name}-differences.csv"
-            write_text(path, render_differences.csv(dataset, table.comparisons))
-            made.add(path)
+    tables = {
+        dataset: result_tables(
+            experiment, dataset, [run for run in runs if run.key.dataset == dataset]
+        )
+        for dataset in experiment.datasets
+    }
+    made = [base / "summary.csv"]
+    for table in chain(*tables.values()):
+        made += _write_table(table, base / "tables")
     if experiment.tune:
-        path = base / "tables" / "tuned-options.csv"
-        write_text(path, chosen_options(experiment, runs).to_csv(index=False))
-        made.add(path)
-    made.update(write_figures(experiment, runs, base / "figures"))
-    for folder in (base / "tables", base / "figures"):
+        made.append(base / "tables" / "tuned-options.csv")
+        write_text(made[-1], chosen_options(experiment, runs).to_csv(index=False))
+    made += write_figures(experiment, runs, base / "figures")
+    write_page(experiment, runs, tables, made, base / "index.html")
+    _remove_stale((base / "tables", base / "figures"), made)
+
+
+def _write_table(table: Table, folder: Path) -> list[Path]:
+    """Write one table in all formats, and its differences; returns the paths."""
+    texts = {f"{table.name}.{suffix}": render(table) for suffix, render in RENDERERS.items()}
+    differences = render_differences.csv(table.dataset, table.comparisons)
+    texts[f"{table.name}-differences.csv"] = differences
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _remove_stale(folders: Iterable[Path], made: Sequence[Path]) -> None:
+    for folder in folders:
         for path in folder.iterdir():
             if path not in made:
                 path.unlink()

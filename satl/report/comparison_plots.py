@@ -78,17 +78,30 @@ def gains_by_category(runs: list[Run], reference: str) -> pd.DataFrame:
 
     Each difference is of the same known ratio and seed; their mean is over both.
     """
+    table = _ap_of_runs(runs)
+    base = table[table["method"] == reference].drop(columns="method")
+    both = table[table["method"] != reference].merge(
+        base, on=["known_ratio", "seed", "category"], suffixes=("", "_reference")
+    )
+    both["gain"] = both["AP"] - both["AP_reference"]
+    return _over_runs(both, "gain")
+
+
+def ap_by_category(runs: list[Run]) -> pd.DataFrame:
+    """Columns method, category, mean: the AP in per cent, over known ratios and seeds."""
+    return _over_runs(_ap_of_runs(runs), "AP")
+
+
+def _ap_of_runs(runs: list[Run]) -> pd.DataFrame:
     rows = [
         (run.key.method, run.key.known_ratio, run.key.seed, category, ap)
         for run in runs
         for category, ap in run.metrics["per_category_AP"].items()
         if ap is not None
     ]
-    table = pd.DataFrame(rows, columns=["method", "known_ratio", "seed", "category", "AP"])
-    base = table[table["method"] == reference].drop(columns="method")
-    both = table[table["method"] != reference].merge(
-        base, on=["known_ratio", "seed", "category"], suffixes=("", "_reference")
-    )
-    both["gain"] = both["AP"] - both["AP_reference"]
-    means = both.groupby(["method", "category"], sort=False)["gain"].mean()
+    return pd.DataFrame(rows, columns=["method", "known_ratio", "seed", "category", "AP"])
+
+
+def _over_runs(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    means = table.groupby(["method", "category"], sort=False)[column].mean()
     return means.rename("mean").reset_index()

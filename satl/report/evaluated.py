@@ -42,6 +42,21 @@ def has_truth(run: Run) -> bool:
     return bool(hidden["judged"]) or not hidden["all"]
 
 
+def runs_per_method(experiment: Experiment, dataset: str) -> int:
+    """How many runs a method has on `dataset`."""
+    return len(experiment.known(dataset)) * len(experiment.seeds)
+
+
+def extent(present: int, expected: int) -> str:
+    """What titles say of an experiment that is not finished: '37 of 189 runs'; '' where it is."""
+    return f"{present} of {expected} runs" if present < expected else ""
+
+
+def titled(title: str, extent: str) -> str:
+    """`title`, with the `extent` of an unfinished experiment in brackets."""
+    return f"{title} ({extent})" if extent else title
+
+
 def commits(runs: list[Run]) -> str:
     """The commits that the runs were made at, shortened, as tables and figures name them."""
     found = {str(run.record["commit"] or "unknown") for run in runs}

@@ -10,7 +10,7 @@ import pandas as pd
 from satl.config import Experiment, Known
 from satl.core.files import write_json
 from satl.report.comparison_plots import comparison_plots
-from satl.report.evaluated import Run, commits, has_truth
+from satl.report.evaluated import Run, commits, extent, has_truth, titled
 from satl.report.plot_distances import distance_figure
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
@@ -22,6 +22,7 @@ from satl.report.style import LineStyles, house_style, line_styles, lowest_middl
 from satl.report.summary import summary_of
 from satl.report.tuned import runs_of_table
 from satl.runs.fingerprint import name_of
+from satl.runs.layout import run_keys
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,17 @@ def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list
     with house_style():
         for dataset in experiment.datasets:
             of_dataset = [run for run in runs if run.key.dataset == dataset]
+            expected = sum(key.dataset == dataset for key in run_keys(experiment))
+            there = extent(len(of_dataset), expected)
             for plot in _plots(experiment, dataset, of_dataset, styles):
                 if isinstance(plot, SkippedFigure):
                     log.info("%s: left out, as %s", plot.name, plot.reason)
                     index["left_out"].append(asdict(plot))
                     continue
-                footer = f"{experiment.name} · {plot.name} · commit {commits(plot.runs)}"
+                name = titled(plot.name, there)
+                footer = f"{experiment.name} · {name} · commit {commits(plot.runs)}"
                 saved = save(plot.figure, folder / plot.name, footer)
-                index["figures"] += [_entry(plot, path) for path in saved]
+                index["figures"] += [_entry(plot, path, there) for path in saved]
                 paths += saved
     write_json(folder / "index.json", index)
     return [*paths, folder / "index.json"]
@@ -202,7 +206,7 @@ def _stack(by_ratio: dict[Known, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(by_ratio, names=["known_ratio"]).reset_index("known_ratio")
 
 
-def _entry(plot: Plot, path: Path) -> dict:
+def _entry(plot: Plot, path: Path, there: str) -> dict:
     sources = [
         {
             "folder": run.key.folder(Path()).as_posix(),
@@ -210,4 +214,5 @@ def _entry(plot: Plot, path: Path) -> dict:
         }
         for run in plot.runs
     ]
-    return {"file": path.name, "dataset": plot.dataset, "title": plot.title, "runs": sources}
+    title = titled(plot.title, there)
+    return {"file": path.name, "dataset": plot.dataset, "title": title, "runs": sources}

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from satl.config import Experiment, ratio_name
-from satl.report.evaluated import Run, has_truth
+from satl.report.evaluated import Run, has_truth, runs_per_method
 
 UNANNOTATED = {
     "keep": "Images without annotations are kept, as negative for every category.",
@@ -88,7 +88,7 @@ def what_is_missing(
 ) -> list[str]:
     """Images, categories and runs that do not count."""
     known = experiment.known(dataset)
-    expected = len(methods) * len(known) * len(experiment.seeds)
+    expected = len(methods) * runs_per_method(experiment, dataset)
     missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
     without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
     notes = [UNANNOTATED[experiment.datasets[dataset].unannotated]]

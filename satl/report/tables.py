@@ -9,7 +9,7 @@ from satl.config import Experiment, Known, ratio_name, tuned_table
 from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.report.claims import NO_VALUE, claim_notes, difference_notes, first_places
-from satl.report.evaluated import Run, commits
+from satl.report.evaluated import Run, commits, extent, runs_per_method, titled
 from satl.report.notes import (
     other_settings,
     selection_notes,
@@ -80,7 +80,8 @@ class Table:
     `columns` are the known ratios, where there are several their average, and the other settings
     (`observe`); `comparisons` are of this average, or of the only ratio or setting.
 
-    `name` is that of its files: the data set's, or DATASET-ABLATION.
+    `name` is that of its files: the data set's, or DATASET-ABLATION. `extent` says how many of
+    its runs are there, where some are missing.
     """
 
     name: str
@@ -89,13 +90,14 @@ class Table:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
     comparisons: Comparisons
+    extent: str = ""
 
     @property
     def caption(self) -> str:
         """What stands above the table, or titles the page."""
         ablation = self.name.removeprefix(self.dataset).removeprefix("-")
         caption = f"mAP (%) on {self.dataset} by share of known labels"
-        return f"{caption}: {ablation}" if ablation else caption
+        return titled(f"{caption}: {ablation}" if ablation else caption, self.extent)
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -117,7 +119,7 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
         summary = summary_of(shown)
         scores = scores_of(shown)
         is_tuned = name == tuned_table(dataset)
-        blocks = (_tuned_blocks if is_tuned else _blocks)(experiment, groups, methods, runs)
+        blocks = blocks_of(experiment, name, dataset, runs)
         first = first_places(scores, _means(blocks[0]), list(groups.values()))
         if first is not None:
             blocks[0] = _with_first_places(blocks[0], first)
@@ -139,7 +141,10 @@ def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list
             block = _published_block(_read_published(Path(published)), columns, len(notes) + 1)
             blocks.append(block)
             notes += _published_notes(block)
-        tables.append(Table(name, dataset, columns, tuple(blocks), tuple(notes), comparisons))
+        there = extent(len(shown), runs_per_method(experiment, dataset) * len(methods))
+        tables.append(
+            Table(name, dataset, columns, tuple(blocks), tuple(notes), comparisons, there)
+        )
     return tables
 
 
@@ -176,19 +181,28 @@ def _with_first_places(block: Block, first: pd.DataFrame) -> Block:
     return replace(block, rows=tuple(rows))
 
 
+def blocks_of(
+    experiment: Experiment, name: str, dataset: str, runs: list[Run], metric: str = "mAP"
+) -> list[Block]:
+    """What the table `name` of `dataset` shows of its evaluated `runs`, of one metric."""
+    kind = _tuned_blocks if name == tuned_table(dataset) else _blocks
+    groups, methods = columns_of(experiment, dataset), experiment.tables(dataset)[name]
+    return kind(experiment, groups, methods, runs, metric)
+
+
 def _blocks(
-    experiment: Experiment, groups: Columns, methods: list[str], runs: list[Run]
+    experiment: Experiment, groups: Columns, methods: list[str], runs: list[Run], metric: str
 ) -> list[Block]:
     """A block per selection of the epoch."""
     summary = summary_of([run for run in runs if run.key.method in methods])
     return [
-        _block(groups, methods, summary, name, name, SELECTION_TITLES[name])
+        _block(groups, methods, summary, name, name, SELECTION_TITLES[name], metric)
         for name in selections(experiment)
     ]
 
 
 def _tuned_blocks(
-    experiment: Experiment, groups: Columns, methods: list[str], runs: list[Run]
+    experiment: Experiment, groups: Columns, methods: list[str], runs: list[Run], metric: str
 ) -> list[Block]:
     """A block per way of choosing options, all at the last epoch; the tuned ones first."""
     given = [run for run in runs if run.key.method in methods]
@@ -198,7 +212,7 @@ def _tuned_blocks(
         ORACLE: tuned_runs(experiment, runs, by_test),
     }
     return [
-        _block(groups, methods, summary_of(shown), "last", name, TUNED_TITLES[name])
+        _block(groups, methods, summary_of(shown), "last", name, TUNED_TITLES[name], metric)
         for name, shown in chosen.items()
     ]
 
@@ -210,10 +224,13 @@ def _block(
     selection: str,
     name: str,
     title: str,
+    metric: str,
 ) -> Block:
     """`methods` under one selection of the epoch, with the best two of each column marked."""
     chosen = summary[summary["selection"] == selection]
-    rows = {method: _cells(groups, chosen[chosen["method"] == method]) for method in methods}
+    rows = {
+        method: _cells(groups, chosen[chosen["method"] == method], metric) for method in methods
+    }
     # Ranked as shown, at one decimal, so that numbers that read the same are marked the same.
     means = pd.DataFrame({m: [c.mean for c in cells] for m, cells in rows.items()}).round(1)
     ranks = means.rank(axis="columns", method="dense", ascending=False).fillna(0).astype(int)
@@ -230,9 +247,9 @@ def _block(
     )  # fmt: skip
 
 
-def _cells(groups: Columns, rows: pd.DataFrame) -> list[Cell]:
+def _cells(groups: Columns, rows: pd.DataFrame, metric: str) -> list[Cell]:
     """Mean and deviation over seeds of one method: one cell per column."""
-    by_seed = rows.pivot(index="seed", columns="known_ratio", values="mAP")
+    by_seed = rows.pivot(index="seed", columns="known_ratio", values=metric)
     return [_cell(by_seed.reindex(columns=known)) for known in groups.values()]
 
 

@@ -58,7 +58,7 @@ def test_exactly_the_expected_files(reported):
     figures = {f"figures/{stem}.{suffix}" for stem in STEMS for suffix in ("png", "pdf")}
     tables = {f"tables/glyphs.{suffix}" for suffix in ("md", "tex", "csv", "html")}
     tables.add("tables/glyphs-differences.csv")
-    expected = figures | tables | {"summary.csv", "figures/index.json"}
+    expected = figures | tables | {"summary.csv", "figures/index.json", "index.html"}
     for folder in reported:
         assert set(made(folder)) == expected
 

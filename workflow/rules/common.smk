@@ -24,7 +24,7 @@ from satl.runs.fingerprint import (
 )
 import satl.config
 from satl.core.errors import UserError
-from satl.core.files import write_text
+from satl.core.files import digest, write_text
 from satl.core.locks import hold_until_exit
 from satl.core.places import method_module
 from satl.runs.layout import JOB_PATH, KNOWN_PART, run_keys, training_jobs
@@ -146,4 +146,4 @@ onerror:
 
 
 onsuccess:
-    print(f"\nTables: {RESULTS}/tables   figures: {RESULTS}/figures   MLflow: make ui")
+    print(f"\nPage: {RESULTS}/index.html   tables and figures: beside it   MLflow: make ui")

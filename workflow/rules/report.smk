@@ -1,4 +1,8 @@
-# From run folders to summary, tables and figures, and to MLflow.
+# From run folders to summary, tables, figures and page, and to MLflow.
+
+
+# What code_digest cannot follow: the page's scripts and styles.
+PAGE_FILES = sorted(Path(workflow.basedir, "satl/report/page/static").iterdir())
 
 
 rule report:
@@ -24,6 +28,11 @@ rule report:
             caption="../report/figure.rst",
             category="Figures",
         ),
+        report(
+            f"{RESULTS}/index.html",
+            caption="../report/page.rst",
+            category="Page",
+        ),
     log:
         f"{RESULTS}/logs/report.log",
     conda:
@@ -32,6 +41,7 @@ rule report:
         experiment=EXPERIMENT.source(),
         tables={dataset: EXPERIMENT.tables(dataset) for dataset in EXPERIMENT.datasets},
         code=code_digest("satl.report"),
+        page=digest([file.read_text(encoding="utf-8") for file in PAGE_FILES]),
     shell:
         "{SATL} report --config {CONFIG} > {log} 2>&1"
 
