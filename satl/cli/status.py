@@ -75,22 +75,31 @@ def status_lines(experiment: "Experiment", results: Path, progress: "Progress") 
 
 
 def _grid(experiment: "Experiment", dataset: str, states: dict[Any, Any]) -> list[str]:
-    """A line per method, a column per known ratio, a sign per seed."""
-    signs: dict[tuple[str, float], list[str]] = {}
+    """A line per method, a column per known ratio or other setting, a sign per seed."""
+    signs: dict[tuple[str, Any], list[str]] = {}
     for key, state in states.items():
         if key.dataset == dataset:
             signs.setdefault((key.method, key.known_ratio), []).append(state)
     width = max(len(dataset), *map(len, experiment.trained))
-    cell = max(5, len(experiment.seeds))
-    heads = "  ".join(f"{f'{100 * r:.0f} %':{cell}}" for r in experiment.known_ratios)
+    columns = {
+        known: known if isinstance(known, str) else f"{100 * known:.0f} %"
+        for known in experiment.known(dataset)
+    }
+    heads = "  ".join(f"{head:{_width(experiment, head)}}" for head in columns.values())
     lines = [f"{dataset:{width}}  {heads}".rstrip()]
     for method in experiment.trained:
         cells = "  ".join(
-            "".join(map(_sign, of_seeds)) + " " * (cell - len(of_seeds))
-            for of_seeds in (signs[method, ratio] for ratio in experiment.known_ratios)
+            # Coloured signs take no more room than plain ones, whatever their length.
+            "".join(map(_sign, of_seeds)) + " " * (_width(experiment, head) - len(of_seeds))
+            for known, head in columns.items()
+            for of_seeds in [signs[method, known]]
         )
         lines.append(f"{method:{width}}  {cells}".rstrip())
     return lines
+
+
+def _width(experiment: "Experiment", head: str) -> int:
+    return max(5, len(experiment.seeds), len(head))
 
 
 def _sign(state: str) -> str:
