@@ -24,7 +24,8 @@ def _run_estimate(args: argparse.Namespace) -> None:
     from satl.training.engine import choose_device
 
     experiment = load(args.config)
-    methods = checked_methods(experiment)
+    checked = checked_methods(experiment)
+    methods = {name: checked[name] for name in experiment.methods}  # a trial costs no more
     sizes = dataset_sizes(experiment)
     asked_for = args.device or experiment.device
     device = choose_device(asked_for)
@@ -79,7 +80,9 @@ def _print_cards(experiment, methods, sizes) -> None:
     from satl.estimate.times import all_hours
 
     counts = count(experiment, methods, sizes)
-    training, largest = experiment.training, len(experiment.methods) * len(experiment.known_ratios)
+    training = experiment.training
+    settings = max(len(experiment.known(dataset)) for dataset in experiment.datasets)
+    largest = len(experiment.trained) * settings
     asked = min(experiment.runs_per_job, largest)  # more do not share their images
     print(
         f"{'an estimate, by counting':28}{'GB per job':>12}{'runs_per_job':>14}{'hours':>10}\n"

@@ -191,7 +191,7 @@ def all_hours(
         shared = 0.0 if views else _frozen_seconds(training, size, cost.shared, epochs, epochs)
         own = sum(
             epochs * (_steps(training, size.train) * own.train + size.test * own.test)
-            for own in (cost.methods[run.method] for run in job.runs)
+            for own in (cost.methods[experiment.tuned_method(run.method)] for run in job.runs)
         )
         together += shared + own
         alone += shared * len(job.runs) + own
