@@ -165,6 +165,10 @@ def _common_seed(runs: Sequence[RunSpec]) -> int:
     images = {(run.observed.folder, run.observed.file_names) for run in runs}
     if len(seeds) != 1 or len(images) != 1:
         raise UserError("runs trained together must have the same images and the same seed")
+    keys = [run.key for run in runs]
+    for run in runs:
+        if keys.count(run.key) > 1:
+            raise UserError(f"{run.title}: named twice; give each run of a job once")
     return seeds.pop()
 
 
