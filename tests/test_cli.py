@@ -1,6 +1,9 @@
 """The commands as a person types them: what they print, and how they fail."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -272,3 +275,13 @@ def test_auto_takes_the_cpu_where_there_is_nothing_else():
     from satl.training.engine import choose_device
 
     assert choose_device("auto").type in ("cpu", "mps")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "satl", "schema"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -7,6 +7,7 @@ is imported before a command runs.
 import argparse
 import logging
 import os
+import signal
 import sys
 
 from satl import __version__
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         parsed.function(parsed)
+        sys.stdout.flush()
     except UserError as error:
         print(f"satl {parsed.command}: error: {error}", file=sys.stderr)
         return 2
@@ -45,6 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"satl {parsed.command}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # `satl status | head`: the reader has seen enough. What is left in the buffer would raise
+        # again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return 0
 
 
