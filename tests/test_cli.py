@@ -121,7 +121,7 @@ def test_a_split_of_another_kind(folder, capsys):
     ("setting", "message"),
     [
         ("singel_positive", "unknown kind 'singel_positive'; the kinds are as_is, "),
-        ("single_positive: {positves: 2}", "observe.single_positive.positves: unknown key"),
+        ("single_positive: {positivess: 2}", "observe.single_positive.positivess: unknown key"),
         ("{a: {kind: as_is}, b: {kind: as_is}}", "names 2 settings; give one"),
         ("{a", "--observe '{a'"),
         ("[a]", "must be a mapping of names to options"),

@@ -73,8 +73,8 @@ def test_the_resolved_config_reads_back():
             r"observe\.few\.negatives: field required",
         ),
         (
-            {"observe": {"biased": {"known_ratio": 0.1, "positve": 2}}},
-            r"observe\.biased\.positve: unknown key \(did you mean 'positives'\?\)",
+            {"observe": {"biased": {"known_ratio": 0.1, "positivess": 2}}},
+            r"observe\.biased\.positivess: unknown key \(did you mean 'positives'\?\)",
         ),
         ({"observe": {"0.10": {"kind": "as_is"}}}, r"observe\.0\.10: string should match"),
         ({"observe": {"average": {"kind": "as_is"}}}, r"observe\.average: the average over"),
