@@ -128,11 +128,15 @@ CLIPPED_STEP = """
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, torch
+from baselines.partial_bce import PartialBCE
 from satl.config import Training
+from satl.methods.base import Context
 from satl.training.run import TrainingRun
 
-table = SimpleNamespace(labels=np.zeros((2, 1)), categories=("cat",))
-parts = torch.nn.Linear(2, 1), torch.nn.Identity()
+labels = np.zeros((2, 1))
+table = SimpleNamespace(labels=labels, categories=("cat",))
+context = Context(table.categories, 1, 1, torch.from_numpy(labels))
+parts = torch.nn.Linear(2, 1), PartialBCE(PartialBCE.Options(), context)
 protocol = Training(max_grad_norm=0.5)
 run = TrainingRun("x", table, *parts, protocol, 1, 0, Path("x"), torch.device("cpu"))
 for parameter in run.trained:
