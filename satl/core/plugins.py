@@ -1,5 +1,6 @@
 """Classes found by their place: each file of a package defines one, which bears the file's name."""
 
+import inspect
 import pkgutil
 from collections.abc import Iterable
 from importlib import import_module
@@ -35,7 +36,10 @@ def _section(module_name: str, base: type[Section], tag: str) -> type[Section]:
     found = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module_name
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__ == module_name
+        and not inspect.isabstract(value)
     ]
     name = module_name.rpartition(".")[2]
     if len(found) != 1 or get_args(found[0].model_fields[tag].annotation) != (name,):

@@ -7,7 +7,7 @@ one. Configs are also read where there is neither torch nor NumPy, so import tho
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -128,6 +128,20 @@ class DataFormat(Strict, ABC):
         """All settings that the label tables depend on, as JSON-like values."""
         settings = result_affecting(self)
         return {key: value for key, value in settings.items() if key not in self.NOT_FOR_TABLES}
+
+
+SplitT = TypeVar("SplitT", bound=Strict)
+
+
+class SplitFormat(DataFormat, Generic[SplitT]):
+    """A data set whose training and test images are described by sections of the same keys."""
+
+    train: SplitT = Field(description="training images")
+    test: SplitT = Field(description="test images")
+
+    def split(self, part: Part) -> SplitT:
+        """The section of one part."""
+        return self.train if part == "train" else self.test
 
 
 def expected_count(count: int | None, key: str, path: str) -> int:

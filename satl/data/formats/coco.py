@@ -13,10 +13,10 @@ from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.core.strict import Strict
 from satl.data.formats.base import (
-    DataFormat,
     DatasetSize,
     ExpectedImages,
     Part,
+    SplitFormat,
     check_expected,
     expected_count,
 )
@@ -43,24 +43,19 @@ class CocoSplit(Strict):
     expected_images: ExpectedImages = None
 
 
-class CocoFormat(DataFormat):
+class CocoFormat(SplitFormat[CocoSplit]):
     """Any data set in COCO's `instances_*.json` format."""
 
     format: Literal["coco"]
-    train: CocoSplit = Field(description="training images")
-    test: CocoSplit = Field(description="test images")
     crowds: Crowds = "keep"
-
-    def _split(self, part: Part) -> CocoSplit:
-        return self.train if part == "train" else self.test
 
     def inputs(self, part: Part) -> list[str]:
         """The annotation file and the folder of images."""
-        return [self._split(part).annotations, self._split(part).images]
+        return [self.split(part).annotations, self.split(part).images]
 
     def read(self, part: Part, prepared: Path | None = None) -> "LabelTable":
         """The label table of one annotation file; see `read_coco`."""
-        split = self._split(part)
+        split = self.split(part)
         return read_coco(
             Path(split.annotations),
             Path(split.images),

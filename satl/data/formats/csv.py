@@ -12,10 +12,10 @@ from satl.core.errors import UserError
 from satl.core.strict import Strict
 from satl.data.csv_rows import csv_rows
 from satl.data.formats.base import (
-    DataFormat,
     DatasetSize,
     ExpectedImages,
     Part,
+    SplitFormat,
     check_expected,
     expected_count,
 )
@@ -47,12 +47,10 @@ class CsvSplit(Strict):
     expected_images: ExpectedImages = None
 
 
-class CsvFormat(DataFormat):
+class CsvFormat(SplitFormat[CsvSplit]):
     """Labels in CSV files: one row per image, one column per category."""
 
     format: Literal["csv"]
-    train: CsvSplit = Field(description="training images")
-    test: CsvSplit = Field(description="test images")
     image_column: str | None = Field(
         None, description="column of the image paths; none: the first column"
     )
@@ -88,12 +86,9 @@ class CsvFormat(DataFormat):
         """Unless there is no code for unknown labels."""
         return bool(self.unknown)
 
-    def _split(self, part: Part) -> CsvSplit:
-        return self.train if part == "train" else self.test
-
     def inputs(self, part: Part) -> list[str]:
         """The file of labels and the folder of images; the training file names the categories."""
-        split = self._split(part)
+        split = self.split(part)
         return [split.labels, split.images, *([self.train.labels] if part == "test" else [])]
 
     def read(self, part: Part, prepared: Path | None = None) -> "LabelTable":
@@ -107,7 +102,7 @@ class CsvFormat(DataFormat):
 
         from satl.data.table import LabelTable, check_images_exist
 
-        split, categories = self._split(part), self._categories()
+        split, categories = self.split(part), self._categories()
         source = Path(split.labels)
         lines, labels = self._labels(source, categories)
         check_expected(len(lines), split.expected_images, source)
@@ -128,7 +123,7 @@ class CsvFormat(DataFormat):
         return DatasetSize(self._count("train"), self._count("test"), len(categories))
 
     def _count(self, part: Part) -> int:
-        split = self._split(part)
+        split = self.split(part)
         if not Path(split.labels).is_file():
             return expected_count(split.expected_images, f"{part}.expected_images", split.labels)
         return sum(1 for _ in _rows(Path(split.labels), self.delimiter)[1])

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
 from satl.core.errors import UserError
-from satl.data.formats.base import DataFormat, DatasetSize, Part, check_expected
+from satl.data.formats.base import DatasetSize, Part, SplitFormat, check_expected
 from satl.data.formats.coco import (
     CocoSplit,
     category_columns,
@@ -25,24 +23,19 @@ if TYPE_CHECKING:
 CATEGORIES = 1203  # of LVIS 1.0, assumed until an annotation file can be read
 
 
-class LvisFormat(DataFormat):
+class LvisFormat(SplitFormat[CocoSplit]):
     """COCO's format with verified negatives (`neg_category_ids`); the rest is unknown."""
 
     format: Literal["lvis"]
-    train: CocoSplit = Field(description="training images")
-    test: CocoSplit = Field(description="test images")
 
     @property
     def may_be_partial(self) -> bool:
         """Always: only some categories are looked for in an image."""
         return True
 
-    def _split(self, part: Part) -> CocoSplit:
-        return self.train if part == "train" else self.test
-
     def inputs(self, part: Part) -> list[str]:
         """The annotation file and the folder of images."""
-        return [self._split(part).annotations, self._split(part).images]
+        return [self.split(part).annotations, self.split(part).images]
 
     def read(self, part: Part, prepared: Path | None = None) -> "LabelTable":
         """The label table of one annotation file; rows and columns as in format `coco`.
@@ -54,7 +47,7 @@ class LvisFormat(DataFormat):
         Raises:
             UserError: as `read_coco`; an image lacks the two lists or contradicts itself.
         """
-        split = self._split(part)
+        split = self.split(part)
         annotations = Path(split.annotations)
         coco = open_coco(annotations)
         labels = _labels(coco, annotations)

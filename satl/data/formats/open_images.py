@@ -13,10 +13,10 @@ from satl.core.errors import UserError
 from satl.core.strict import Strict
 from satl.data.csv_rows import csv_rows
 from satl.data.formats.base import (
-    DataFormat,
     DatasetSize,
     ExpectedImages,
     Part,
+    SplitFormat,
     check_expected,
     expected_count,
 )
@@ -40,7 +40,7 @@ class OpenImagesSplit(Strict):
     expected_images: ExpectedImages = None
 
 
-class OpenImagesFormat(DataFormat):
+class OpenImagesFormat(SplitFormat[OpenImagesSplit]):
     """Open Images' image-level labels; what was not verified is unknown."""
 
     format: Literal["open_images"]
@@ -48,8 +48,6 @@ class OpenImagesFormat(DataFormat):
         description="CSV file of label names and what they mean (class-descriptions.csv); its "
         "classes are the categories, in its order, and other labels are left out"
     )
-    train: OpenImagesSplit = Field(description="training images")
-    test: OpenImagesSplit = Field(description="test images")
     machine_threshold: float | None = Field(
         None,
         gt=0,
@@ -66,12 +64,9 @@ class OpenImagesFormat(DataFormat):
         """Always: only candidates are verified."""
         return True
 
-    def _split(self, part: Part) -> OpenImagesSplit:
-        return self.train if part == "train" else self.test
-
     def inputs(self, part: Part) -> list[str]:
         """The files of labels, the classes and the folder of images."""
-        return [*self._split(part).labels, self.classes, self._split(part).images]
+        return [*self.split(part).labels, self.classes, self.split(part).images]
 
     def read(self, part: Part, prepared: Path | None = None) -> "LabelTable":
         """The label table of the images with a label of `classes`, in the order of the files.
@@ -85,7 +80,7 @@ class OpenImagesFormat(DataFormat):
 
         from satl.data.table import LabelTable, check_images_exist
 
-        split, names = self._split(part), _class_names(Path(self.classes))
+        split, names = self.split(part), _class_names(Path(self.classes))
         found = self._labels(part, list(names))
         source = Path(split.labels[0])
         if not found.rows:
@@ -114,7 +109,7 @@ class OpenImagesFormat(DataFormat):
         )
 
     def _count(self, part: Part, classes: list[str]) -> int:
-        split = self._split(part)
+        split = self.split(part)
         absent = next((path for path in split.labels if not Path(path).is_file()), None)
         if absent is not None:
             return expected_count(split.expected_images, f"{part}.expected_images", absent)
@@ -123,7 +118,7 @@ class OpenImagesFormat(DataFormat):
     def _labels(self, part: Part, classes: list[str]) -> "_Labels":
         column = {name: place for place, name in enumerate(classes)}
         found, kinds = _Labels(), _Kinds(self.machine_threshold)
-        for path in map(Path, self._split(part).labels):
+        for path in map(Path, self.split(part).labels):
             rows, (image, source, name, confidence) = _rows(path)
             for line, cells in rows:
                 place = column.get(cells[name])

@@ -9,10 +9,10 @@ from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.core.strict import Strict
 from satl.data.formats.base import (
-    DataFormat,
     DatasetSize,
     ExpectedImages,
     Part,
+    SplitFormat,
     check_expected,
     expected_count,
 )
@@ -50,11 +50,10 @@ class VocSplit(Strict):
         return Path(self.folder, "ImageSets", "Main", f"{self.image_set}.txt")
 
 
-class VocFormat(DataFormat):
+class VocFormat(SplitFormat[VocSplit]):
     """PASCAL VOC 2007 and 2012, and data sets laid out like them: an XML file per image."""
 
     format: Literal["voc"]
-    train: VocSplit = Field(description="training images")
     test: VocSplit = Field(description="test images; those of VOC 2012 have no annotations")
     difficult: Literal["positive", "unknown", "negative"] = Field(
         "negative",
@@ -70,12 +69,9 @@ class VocFormat(DataFormat):
         """Where difficult objects make a category unknown."""
         return self.difficult == "unknown"
 
-    def _split(self, part: Part) -> VocSplit:
-        return self.train if part == "train" else self.test
-
     def inputs(self, part: Part) -> list[str]:
         """The folder of a part."""
-        return [self._split(part).folder]
+        return [self.split(part).folder]
 
     def read(self, part: Part, prepared: Path | None = None) -> "LabelTable":
         """The label table of one image set; rows in the order of its list.
@@ -88,7 +84,7 @@ class VocFormat(DataFormat):
 
         from satl.data.table import LabelTable, check_images_exist
 
-        split = self._split(part)
+        split = self.split(part)
         names = read_list(split.image_list)
         check_expected(len(names), split.expected_images, split.image_list)
         images = Path(split.folder, "JPEGImages")
@@ -109,7 +105,7 @@ class VocFormat(DataFormat):
         return DatasetSize(self._count("train"), self._count("test"), len(self.categories))
 
     def _count(self, part: Part) -> int:
-        split = self._split(part)
+        split = self.split(part)
         if not split.image_list.is_file():
             where = str(split.image_list)
             return expected_count(split.expected_images, f"{part}.expected_images", where)
