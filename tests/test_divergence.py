@@ -130,9 +130,7 @@ def test_a_full_disk_is_a_warning_and_is_tried_again(tmp_path, shared, specs, mo
         same_numbers(run.folder, run.folder.with_suffix(".alone"))
 
 
-def test_a_run_folder_that_cannot_be_written_leaves_its_checkpoint_and_the_others(
-    tmp_path, shared, specs, monkeypatch
-):
+def no_space_for_the_folder_of_satl(patch):
     real = engine.write_run_folder
 
     def write(folder, run, *rest):
@@ -140,8 +138,14 @@ def test_a_run_folder_that_cannot_be_written_leaves_its_checkpoint_and_the_other
             full_disk(folder)
         real(folder, run, *rest)
 
+    patch.setattr(engine, "write_run_folder", write)
+
+
+def test_a_run_folder_that_cannot_be_written_leaves_its_checkpoint_and_the_others(
+    tmp_path, shared, specs, monkeypatch
+):
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "write_run_folder", write)
+        no_space_for_the_folder_of_satl(patch)
         with pytest.raises(UserError, match="No space left"):
             train(shared, specs)
     assert (tmp_path / "partial_bce/run.json").is_file()
@@ -156,15 +160,8 @@ def test_a_full_disk_at_the_end_leaves_the_other_runs_their_folders(
     tmp_path, shared, specs, monkeypatch, capsys
 ):
     """Neither the folder nor the last checkpoint of a run finds space; what is freed goes on."""
-    real = engine.write_run_folder
-
-    def write(folder, run, *rest):
-        if run.variant == "satl":
-            full_disk(folder)
-        real(folder, run, *rest)
-
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "write_run_folder", write)
+        no_space_for_the_folder_of_satl(patch)
         patch.setattr(Checkpoint, "save", lambda checkpoint, _: full_disk(checkpoint.path))
         with pytest.raises(UserError, match="No space left"):
             train(shared, specs)

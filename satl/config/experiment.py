@@ -1,22 +1,20 @@
 """The experiment file as a whole: data sets, methods, known ratios, seeds, protocol."""
 
-import contextlib
+from collections.abc import Mapping
 from functools import cached_property, reduce
 from operator import or_
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from satl.config.catalogue import CATALOGUE
-from satl.config.explain import explain, suggestion
+from satl.config.explain import suggestion
+from satl.config.known import Known, SettingName, observe_entries
+from satl.config.methods import MethodEntry, method_entry
 from satl.config.report import Report
 from satl.config.sources import SourceOverride
 from satl.config.training import Model, Pretraining, Training
-from satl.config.tuning import Tuning
-from satl.core.errors import UserError
-from satl.core.files import read_yaml
-from satl.core.places import METHODS
+from satl.config.tuning import TRIAL, Tuning, trials_of, tuned_table
 from satl.core.strict import Name, Strict
 from satl.data.formats import FORMATS
 from satl.data.formats.base import DataFormat
@@ -32,34 +30,10 @@ else:
     Dataset = Annotated[reduce(or_, FORMATS.values()), Field(discriminator="format")]
     Observed = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
 
-# Which labels are known: at random with this ratio, or as the entry of `observe` of this name.
-Known = float | str
-# Names of columns beside ratios such as 0.10, and parts of folders such as known-0.10.
-SettingName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
-SECTIONS = {"datasets": ("format", FORMATS), "observe": ("kind", KINDS)}
-
-
-TRIAL = "-trial-"
-
-
-class MethodEntry(Strict):
-    """One line of `methods`: the method it is and the options that differ from its defaults.
-
-    Attributes:
-        method: its name as a method.
-        options: of the method.
-        learning_rate: of its own, in place of `training.learning_rate`.
-    """
-
-    method: str
-    options: dict[str, Any] = Field(default_factory=dict)
-    learning_rate: float | None = Field(None, gt=0)
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """The line as the file would say it."""
-        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
-        return {"method": self.method, **rate, **self.options}
+SECTIONS: Mapping[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
+    "datasets": ("format", FORMATS),
+    "observe": ("kind", KINDS),
+}
 
 
 class Experiment(Strict):
@@ -227,22 +201,8 @@ class Experiment(Strict):
 
     @cached_property
     def trials(self) -> dict[str, MethodEntry]:
-        """The trials of `tune`: satl-trial-001, ….; none without it."""
-        if self.tune is None:
-            return {}
-        return {
-            trial_name(method, trial): self._trial(entry, *self.tune.draw(method, trial))
-            for method, entry in self.methods.items()
-            for trial in range(1, self.tune.trials + 1)
-        }
-
-    @staticmethod
-    def _trial(entry: MethodEntry, rate: float | None, options: dict[str, Any]) -> MethodEntry:
-        return MethodEntry(
-            method=entry.method,
-            options={**entry.options, **options},
-            learning_rate=entry.learning_rate if rate is None else rate,
-        )
+        """The trials of `tune`; none without it."""
+        return trials_of(self.tune, self.methods) if self.tune else {}
 
     @property
     def trained(self) -> dict[str, MethodEntry]:
@@ -255,8 +215,7 @@ class Experiment(Strict):
 
     def training_of(self, name: str) -> Training:
         """The protocol of one of `trained`, with the learning rate that may be its own."""
-        rate = self.trained[name].learning_rate
-        return self.training if rate is None else with_learning_rate(self.training, rate)
+        return self.training.at_rate(self.trained[name].learning_rate)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -299,98 +258,3 @@ class Experiment(Strict):
         plain = self.model_dump(mode="json")
         plain["methods"] = {name: entry.source for name, entry in self.methods.items()}
         return plain
-
-
-def tuned_table(dataset: str) -> str:
-    """The name of the table that shows tuned methods."""
-    return f"{dataset}-tuned"
-
-
-def trial_name(method: str, trial: int) -> str:
-    """What the `trial`-th of a method's trials is called, from 1."""
-    return f"{method}{TRIAL}{trial:03d}"
-
-
-def with_learning_rate(training: Training, rate: float) -> Training:
-    """The same protocol at another learning rate."""
-    return training.model_copy(update={"learning_rate": rate})
-
-
-def observe_entries(settings: Any) -> Any:
-    """The entries of `observe`, by name, where `kind` defaults to the name."""
-    if isinstance(settings, str):
-        settings = {settings: {}}
-    if not isinstance(settings, dict):
-        raise ValueError("must be a mapping of names to options, e.g. `single_positive: {}`")
-    entries = {}
-    for name, options in settings.items():
-        options = {} if options is None else options
-        if not isinstance(options, dict):
-            raise ValueError(f"{name}: must be a mapping of options, found {options!r}")
-        if name in KINDS and options.get("kind", name) != name:
-            raise ValueError(f"{name}: is the name of a kind, but of kind {options['kind']!r}")
-        entries[name] = {"kind": name, **options}
-    return entries
-
-
-def method_entry(name: str, options: Any) -> dict[str, Any]:
-    """Split `options` of the YAML into the fields of MethodEntry; the method defaults to `name`."""
-    options = {} if options is None else options
-    if not isinstance(options, dict):
-        raise ValueError(f"{name}: must be a mapping of options, found {options!r}")
-    method = options.get("method", name)
-    if method not in METHODS:
-        raise ValueError(
-            f"unknown method {method!r}{suggestion(str(method), METHODS)}; "
-            f"the methods are {', '.join(METHODS)} (a variant says `method:` which one it is)"
-        )
-    return {
-        "method": method,
-        "learning_rate": _number(options.get("learning_rate")),
-        "options": {
-            k: _number(v) for k, v in options.items() if k not in ("method", "learning_rate")
-        },
-    }
-
-
-def _number(value: Any) -> Any:
-    """YAML reads 1e-3 (without a point) as text; here it is the number that was meant."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
-
-
-def parse(content: Any, where: str) -> Experiment:
-    """Check a parsed experiment file; `where` names it in errors (UserError)."""
-    if not isinstance(content, dict):
-        raise UserError(f"{where}: must hold a mapping, found {type(content).__name__}")
-    try:
-        return Experiment.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{where} is not valid:\n{explain(error, Experiment, SECTIONS)}") from error
-
-
-def load(path: Path) -> Experiment:
-    """Read and check an experiment file. Raises UserError."""
-    return parse(read_yaml(path), str(path))
-
-
-def read_options(schema: type[Strict], options: dict[str, Any], where: str) -> Any:
-    """`options` checked against the hyperparameters `schema` of a method.
-
-    Raises:
-        UserError: a line per problem; keys begin with `where`, e.g. `methods.satl`.
-    """
-    try:
-        return schema.model_validate(options)
-    except ValidationError as error:
-        raise UserError(explain(error, schema, {}, within=where)) from error
-
-
-def ratio_name(known: Known) -> str:
-    """How paths and tables write a known ratio, 0.1 -> '0.10', or the name of another setting.
-
-    In the order of these texts, ratios ascend, and names follow them.
-    """
-    return known if isinstance(known, str) else f"{known:.2f}"

@@ -136,6 +136,12 @@ class Training(Strict):
             )
         return self
 
+    def at_rate(self, learning_rate: float | None) -> "Training":
+        """The same protocol at another learning rate; None: at its own."""
+        if learning_rate is None:
+            return self
+        return self.model_copy(update={"learning_rate": learning_rate})
+
 
 class Pretraining(Strict):
     """Supervised pre-training of the backbone on single glyphs (`model.weights: glyphs`)."""

@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from satl.config.methods import MethodEntry
 from satl.core.strict import Name, Strict
+
+TRIAL = "-trial-"
 
 
 class Interval(Strict):
@@ -60,3 +63,30 @@ class Tuning(Strict):
 
 def _draw(values: Interval | list[Any], stream: random.Random) -> Any:
     return stream.choice(values) if isinstance(values, list) else values.draw(stream)
+
+
+def trial_name(method: str, trial: int) -> str:
+    """What the `trial`-th of a method's trials is called, from 1."""
+    return f"{method}{TRIAL}{trial:03d}"
+
+
+def trials_of(tuning: Tuning, methods: dict[str, MethodEntry]) -> dict[str, MethodEntry]:
+    """The trials of all methods by name: satl-trial-001, …."""
+    return {
+        trial_name(method, trial): _trial(entry, *tuning.draw(method, trial))
+        for method, entry in methods.items()
+        for trial in range(1, tuning.trials + 1)
+    }
+
+
+def _trial(entry: MethodEntry, rate: float | None, options: dict[str, Any]) -> MethodEntry:
+    return MethodEntry(
+        method=entry.method,
+        options={**entry.options, **options},
+        learning_rate=entry.learning_rate if rate is None else rate,
+    )
+
+
+def tuned_table(dataset: str) -> str:
+    """The name of the table that shows tuned methods."""
+    return f"{dataset}-tuned"

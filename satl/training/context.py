@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from satl.config import Model, Training, with_learning_rate
+from satl.config import Model, Training
 from satl.core.errors import UserError
 from satl.data.embeddings import word_embeddings
 from satl.data.table import LabelTable
@@ -91,8 +91,7 @@ class TrainingContext:
 
     def training_of(self, run: RunSpec) -> Training:
         """The protocol of one run, with the learning rate that may be its own."""
-        rate = run.learning_rate
-        return self.training if rate is None else with_learning_rate(self.training, rate)
+        return self.training.at_rate(run.learning_rate)
 
     @property
     def predicted(self) -> dict[str, LabelTable]:
