@@ -81,10 +81,9 @@ def _grid(experiment: "Experiment", dataset: str, states: dict[Any, Any]) -> lis
         if key.dataset == dataset:
             signs.setdefault((key.method, key.known_ratio), []).append(state)
     width = max(len(dataset), *map(len, experiment.trained))
-    columns = {
-        known: known if isinstance(known, str) else f"{100 * known:.0f} %"
-        for known in experiment.known(dataset)
-    }
+    from satl.config import known_title
+
+    columns = {known: known_title(known) for known in experiment.known(dataset)}
     heads = "  ".join(f"{head:{_width(experiment, head)}}" for head in columns.values())
     lines = [f"{dataset:{width}}  {heads}".rstrip()]
     for method in experiment.trained:

@@ -1,7 +1,7 @@
 """The experiment file (YAML), as a strict schema. Imports no torch: the workflow reads it too."""
 
 from satl.config.experiment import Experiment
-from satl.config.known import Known, observe_entries, ratio_name
+from satl.config.known import Known, known_title, observe_entries, ratio_name
 from satl.config.methods import MethodEntry
 from satl.config.reading import load, parse, read_options
 from satl.config.report import Report
@@ -12,6 +12,6 @@ from satl.core.strict import Strict
 
 __all__ = [
     "Experiment", "Known", "MethodEntry", "Model", "Pretraining", "Report", "SourceOverride",
-    "Strict", "Training", "load", "observe_entries", "parse", "ratio_name", "read_options",
+    "Strict", "Training", "known_title", "load", "observe_entries", "parse", "ratio_name", "read_options",
     "tuned_table",
 ]  # fmt: skip

@@ -35,3 +35,8 @@ def ratio_name(known: Known) -> str:
     In the order of these texts, ratios ascend, and names follow them.
     """
     return known if isinstance(known, str) else f"{known:.2f}"
+
+
+def known_title(known: Known) -> str:
+    """How tables, figures and the terminal show it: 0.1 -> '10 %', or the name of the setting."""
+    return known if isinstance(known, str) else f"{100 * known:.0f} %"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from satl.config import Known, ratio_name
+from satl.config import Known, known_title, ratio_name
 from satl.core.files import writing
 
 LineStyles = dict[str, dict[str, Any]]
@@ -80,7 +80,7 @@ def line_styles(names: Sequence[str]) -> LineStyles:
 
 def percent(known: Known) -> str:
     """How a panel names its known ratio, 0.1 -> '10 % known', or its setting."""
-    return known if isinstance(known, str) else f"{100 * known:.0f} % known"
+    return known if isinstance(known, str) else f"{known_title(known)} known"
 
 
 def in_order(values: Iterable[Known]) -> list[Known]:

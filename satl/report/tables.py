@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from satl.config import Experiment, Known, ratio_name, tuned_table
+from satl.config import Experiment, Known, known_title, ratio_name, tuned_table
 from satl.core.errors import UserError
 from satl.core.files import existing
 from satl.report.claims import NO_VALUE, claim_notes, difference_notes, first_places
@@ -102,7 +102,7 @@ class Table:
     @property
     def headings(self) -> tuple[str, ...]:
         """The columns as shown: '0.10' -> '10 %'."""
-        return tuple(f"{100 * float(c):.0f} %" if c[0].isdigit() else c for c in self.columns)
+        return tuple(known_title(float(c) if c[0].isdigit() else c) for c in self.columns)
 
 
 def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list[Table]:
