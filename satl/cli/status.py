@@ -76,13 +76,13 @@ def status_lines(experiment: "Experiment", results: Path, progress: "Progress") 
 
 def _grid(experiment: "Experiment", dataset: str, states: dict[Any, Any]) -> list[str]:
     """A line per method, a column per known ratio or other setting, a sign per seed."""
+    from satl.config import known_title
+
     signs: dict[tuple[str, Any], list[str]] = {}
     for key, state in states.items():
         if key.dataset == dataset:
             signs.setdefault((key.method, key.known_ratio), []).append(state)
     width = max(len(dataset), *map(len, experiment.trained))
-    from satl.config import known_title
-
     columns = {known: known_title(known) for known in experiment.known(dataset)}
     heads = "  ".join(f"{head:{_width(experiment, head)}}" for head in columns.values())
     lines = [f"{dataset:{width}}  {heads}".rstrip()]

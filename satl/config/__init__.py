@@ -12,6 +12,6 @@ from satl.core.strict import Strict
 
 __all__ = [
     "Experiment", "Known", "MethodEntry", "Model", "Pretraining", "Report", "SourceOverride",
-    "Strict", "Training", "known_title", "load", "observe_entries", "parse", "ratio_name", "read_options",
-    "tuned_table",
+    "Strict", "Training", "known_title", "load", "observe_entries", "parse", "ratio_name",
+    "read_options", "tuned_table",
 ]  # fmt: skip
