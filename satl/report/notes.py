@@ -32,7 +32,7 @@ def selection_notes(experiment: Experiment) -> list[str]:
     if experiment.validation:
         notes.append(
             "Best on held-out known labels takes, of each run, the epoch with the highest mAP on "
-            f"the known labels of {experiment.validation:.0%} of the training images, which no "
+            f"the known labels of {100 * experiment.validation:.0f} % of the training images, which no "
             "method trains on: what somebody can do who has no other labels."
         )
     return notes
@@ -44,7 +44,7 @@ def tuning_notes(experiment: Experiment) -> list[str]:
     return [
         f"Tuned: of the options as given and {experiment.tune.trials} random trials, each method "
         "takes, for each known ratio and seed, those with the highest mAP at the last epoch on "
-        f"the known labels of {experiment.validation:.0%} of the training images, which no "
+        f"the known labels of {100 * experiment.validation:.0f} % of the training images, which no "
         "method trains on. Tuned on test takes those that the ground truth of the test images "
         "would choose: what is lost by not having it. Which were chosen: tuned-options.csv."
     ]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from satl.report.style import FAINT, INK, WIDE
 
@@ -46,6 +46,8 @@ def _draw_counts(axes: Axes, counts: pd.Series) -> None:
     axes.bar(range(len(counts)), counts, color=FAINT, alpha=0.6, width=0.8, lw=0)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    # Within one decade Matplotlib would name ticks between, in formulas, which are off here.
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("positives", fontsize=7)
     axes.tick_params(bottom=False, labelsize=6.5)
     axes.tick_params(which="minor", left=False)

@@ -21,7 +21,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e3e7ec; --faint: #939dab; --line: #38404b; --paper: #14181d; --band: #1d232a; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 70rem; margin: 2.5rem auto; padding: 0 1.25rem; }
+       max-width: 84rem; margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.3rem; font-weight: 600; }
 h2 { font-size: 1.05rem; font-weight: 600; margin-top: 2rem; }
 .wide { overflow-x: auto; }

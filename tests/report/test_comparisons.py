@@ -7,10 +7,11 @@ import pytest
 from satl.report.comparison_plots import comparison_plots, gains_by_category
 from satl.report.evaluated import evaluated_runs
 from satl.report.plot_forest import forest_figure
+from satl.report.plot_gains import gain_figure
 from satl.report.plotted import Plot, SkippedFigure
 from satl.report.ranks import Ranks, average_ranks
 from satl.report.statistics import Scores, compared
-from satl.report.style import line_styles
+from satl.report.style import house_style, line_styles
 from tests.fake_runs import experiment, write_runs
 
 
@@ -80,6 +81,19 @@ def test_gains_are_paired(several):
     }
     assert gains["satl", "cup"] == pytest.approx(means["satl"] - means["partial_bce"])
     assert ("satl", "toaster") not in gains, "a category without positives has no AP"
+
+
+@pytest.mark.parametrize("fewest", [67, 3])
+def test_counts_within_a_decade_have_no_formulas_for_numbers(fewest):
+    counts = pd.Series({"flower": 453, "cloud": 439, "helm": fewest})
+    gains = pd.DataFrame({"method": "satl", "category": counts.index, "mean": [1.0, -1.0, 0.5]})
+    with house_style():
+        figure = gain_figure(gains, counts, "partial_bce")
+        figure.draw_without_rendering()
+        axis = figure.axes[0].yaxis
+        shown = [label.get_text() for label in axis.get_ticklabels(which="both")]
+    assert "100" in shown
+    assert not [text for text in shown if "$" in text]
 
 
 def test_each_table_has_its_comparisons(several):
