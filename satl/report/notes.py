@@ -32,8 +32,8 @@ def selection_notes(experiment: Experiment) -> list[str]:
     if experiment.validation:
         notes.append(
             "Best on held-out known labels takes, of each run, the epoch with the highest mAP on "
-            f"the known labels of {100 * experiment.validation:.0f} % of the training images, which no "
-            "method trains on: what somebody can do who has no other labels."
+            f"the known labels of {100 * experiment.validation:.0f} % of the training images, "
+            "which no method trains on: what somebody can do who has no other labels."
         )
     return notes
 
