@@ -26,7 +26,7 @@ h1 { font-size: 1.3rem; font-weight: 600; }
 h2 { font-size: 1.05rem; font-weight: 600; margin-top: 2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .7rem; text-align: right; white-space: nowrap; font-weight: 400; }
+th, td { padding: .35rem .5rem; text-align: right; white-space: nowrap; font-weight: 400; }
 th:first-child { text-align: left; }
 thead th { border-bottom: 2px solid var(--line); color: var(--faint); }
 tbody tr.block th { background: var(--band); color: var(--faint); font-size: .85rem; }
