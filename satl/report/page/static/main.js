@@ -5,11 +5,14 @@ const SHOWN = [...WHICH, "hidden"];
 
 function facts() {
   const count = (many, one, several = `${one}s`) =>
-    element("li", {}, element("b", {}, String(many)), many === 1 ? one : several);
+    many ? [element("li", {}, element("b", {}, String(many)), many === 1 ? one : several)] : [];
+  const known = dataset().known, ratios = known.filter(isRatio).length;
   find("#facts").replaceChildren(
-    count(data.runs.folder.length, "run"), count(Object.keys(data.methods).length, "method"),
-    count(dataset().known.filter(isRatio).length, "known ratio"), count(data.seeds.length, "seed"),
-    count(dataset().categories?.length ?? 0, "category", "categories"),
+    ...count(data.runs.folder.length, "run"), ...count(Object.keys(data.methods).length, "method"),
+    ...count(ratios, "known ratio"),
+    ...count(known.length - ratios, ratios ? "other setting" : "setting"),
+    ...count(data.seeds.length, "seed"),
+    ...count(dataset().categories?.length ?? 0, "category", "categories"),
     element("li", {}, "commit ", element("code", {}, data.commits)));
   find("#incomplete").hidden = !data.extent;
   find("#incomplete").textContent = `Incomplete: ${data.extent} are evaluated. Means are of the runs that are there.`;
