@@ -76,6 +76,13 @@ def test_the_resolved_config_reads_back():
             {"observe": {"biased": {"known_ratio": 0.1, "positivess": 2}}},
             r"observe\.biased\.positivess: unknown key \(did you mean 'positives'\?\)",
         ),
+        (
+            {
+                "observe": {"few": {"kind": "per_category", "positives": 5, "negatives": 5}},
+                "validation": 0.1,
+            },
+            r"observe\.few: counts labels per category, .* leave `validation` out",
+        ),
         ({"observe": {"0.10": {"kind": "as_is"}}}, r"observe\.0\.10: string should match"),
         ({"observe": {"average": {"kind": "as_is"}}}, r"observe\.average: the average over"),
         ({"observe": {"as_is": {"kind": "random"}}}, r"as_is: is the name of a kind"),

@@ -13,6 +13,7 @@ from satl.evaluation.evaluate import (
     metrics_by_selection,
     score_histogram,
 )
+from satl.metrics import mean_ap
 
 
 def table(labels):
@@ -22,13 +23,17 @@ def table(labels):
     return LabelTable("x", names, np.arange(n), tuple("abcdef"[:c]), labels)
 
 
+def courses(logits, test):
+    return {"test": [mean_ap(epoch, test.labels) for epoch in logits]}
+
+
 TEST = table([[1, -1], [-1, -1], [1, -1], [-1, -1]])
 GOOD = np.array([[2.0, 0], [-2, 0], [1, 0], [-1, 0]])
 
 
 def test_selections_last_and_best_epoch():
     logits = np.stack([-GOOD, GOOD, GOOD, -GOOD])
-    found = metrics_by_selection(logits, TEST)
+    found = metrics_by_selection(logits, TEST, courses(logits, TEST))
     assert found["selections"]["last"]["epoch"] == 4
     assert found["selections"]["last"]["mAP"] < 60
     assert found["selections"]["best_on_test"]["epoch"] == 2, "the first of equal epochs"
@@ -38,7 +43,8 @@ def test_selections_last_and_best_epoch():
 
 
 def test_no_positives_at_all_gives_nulls_of_the_last_epoch():
-    found = metrics_by_selection(np.stack([GOOD, GOOD]), table(-np.ones((4, 2))))
+    logits, nothing = np.stack([GOOD, GOOD]), table(-np.ones((4, 2)))
+    found = metrics_by_selection(logits, nothing, courses(logits, nothing))
     assert found["selections"]["best_on_test"]["epoch"] == 2
     assert found["selections"]["last"]["mAP"] is None
 
@@ -48,8 +54,8 @@ def test_quality_of_pseudo_labels_by_epoch():
     observed = table([[1, UNKNOWN], [UNKNOWN, UNKNOWN]])
     pseudo = np.zeros((2, 2, 2), dtype=np.int8)
     pseudo[1] = [[0, 1], [1, 0]]
-    training = {"pseudo_labels": pseudo}
-    first, second = epoch_metrics(np.stack([GOOD, GOOD]), training, observed, train, TEST)
+    course = courses(np.stack([GOOD, GOOD]), TEST)
+    first, second = epoch_metrics(course, pseudo, observed, train)
     assert first == {
         "epoch": 1, "test_mAP": 100, "pseudo_positive_precision": None,
         "pseudo_positive_recall": None, "pseudo_negative_precision": None,

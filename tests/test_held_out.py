@@ -11,6 +11,7 @@ from satl.data.holdout import hold_out
 from satl.data.splits import split
 from satl.evaluation.evaluate import evaluate, metrics_by_selection
 from satl.evaluation.held_out import known_mean_ap
+from satl.metrics import mean_ap
 from satl.runs.fingerprint import differences
 from satl.runs.folder import RunFolder
 from satl.training.engine import train
@@ -46,10 +47,12 @@ def test_known_labels_alone_count():
 def test_the_first_best_epoch_is_chosen_and_judged_on_the_test_images(test_table):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(3, *test_table.labels.shape))
-    found = metrics_by_selection(logits, test_table, [0.2, 0.5, 0.5])["selections"]
+    test = [mean_ap(epoch, test_table.labels) for epoch in logits]
+    courses = {"test": test, "validation": [0.2, 0.5, 0.5]}
+    found = metrics_by_selection(logits, test_table, courses)["selections"]
     assert list(found) == ["last", "best_on_validation", "best_on_test"]
     assert found["best_on_validation"]["epoch"] == 2
-    again = metrics_by_selection(logits[:2], test_table)["selections"]
+    again = metrics_by_selection(logits[:2], test_table, {"test": test[:2]})["selections"]
     assert "best_on_validation" not in again
     assert found["best_on_validation"] == again["last"]
 

@@ -161,6 +161,12 @@ class Experiment(Strict):
         for dataset in self.datasets:
             if not self.known(dataset):
                 raise ValueError("give `known_ratios`, `observe` or both: which labels are known")
+        for name, entry in self.observe.items():
+            if self.validation and not entry.keeps_shares:
+                raise ValueError(
+                    f"observe.{name}: counts labels per category, of which the few images held "
+                    "out would show nearly all; leave `validation` out, or this entry"
+                )
         if "average" in self.observe:
             raise ValueError("observe.average: the average over known ratios has this name")
         return self

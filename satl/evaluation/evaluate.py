@@ -1,6 +1,6 @@
 """From a run folder and the ground truth to metrics: the only step that reads the latter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def evaluate(
         raise UserError(f"{folder}: the run was trained on other partial labels than those given")
     if trained_on["test_images_sha256"] != test.without_labels().digest():
         raise UserError(f"{folder}: the run predicted other test images than those given")
-    scores = validation_scores(folder, predictions, validation)
+    held_out = validation_scores(folder, predictions, validation)
     if out != folder:
         link_files(folder, out, TRAIN_FILES)
     histogram = score_histogram(training["logits"], observed.labels, train.labels)
@@ -66,12 +66,15 @@ def evaluate(
     logits = metrics.only_judged(predictions["logits"], test.labels)
     resampled = resampled_map(logits[-1], test.labels, resamples)
     write_arrays(out / "bootstrap.npz", mAP=100 * resampled)
+    courses = {"test": [metrics.mean_ap(epoch, test.labels) for epoch in logits]}
+    if held_out is not None:
+        courses["validation"] = held_out
     # Last, because a folder that has it counts as evaluated.
     write_json(
         out / "metrics.json",
-        metrics_by_selection(logits, test, scores)
+        metrics_by_selection(logits, test, courses)
         | judged_entries(observed, train, test)
-        | {"epochs": epoch_metrics(logits, training, observed, train, test, scores)},
+        | {"epochs": epoch_metrics(courses, training["pseudo_labels"], observed, train)},
     )
 
 
@@ -92,19 +95,19 @@ def _check_finite(folder: Path, logits: np.ndarray) -> None:
 
 
 def metrics_by_selection(
-    logits: np.ndarray, test: LabelTable, validation: Sequence[float] | None = None
+    logits: np.ndarray, test: LabelTable, courses: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
     """Each selection of an epoch, and AP by category of the last one, in per cent.
 
     Args:
         logits: (E, N, C) of every epoch, of `satl.metrics.only_judged`.
         test: the ground truth.
-        validation: mAP of every epoch on known labels held out; None: there are none.
+        courses: mAP of every epoch: `test`, and `validation` on known labels held out, if any are.
     """
     chosen = {"last": len(logits) - 1}
-    if validation is not None:
-        chosen["best_on_validation"] = _first_best(validation)
-    chosen["best_on_test"] = _first_best([metrics.mean_ap(e, test.labels) for e in logits])
+    for part in ("validation", "test"):
+        if part in courses:
+            chosen[f"best_on_{part}"] = _first_best(courses[part])
     ap = metrics.average_precision(logits[-1], test.labels)
     return {
         "selections": {
@@ -135,26 +138,27 @@ def _all_metrics(logits: np.ndarray, targets: np.ndarray) -> dict[str, float | N
 
 
 def epoch_metrics(
-    logits: np.ndarray,
-    training: dict[str, np.ndarray],
+    courses: Mapping[str, Sequence[float]],
+    pseudo_labels: np.ndarray,
     observed: LabelTable,
     train: LabelTable,
-    test: LabelTable,
-    validation: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
     """Per epoch: mAP, and precision, recall and coverage of the pseudo-labels (per cent).
 
-    The mAP on test images, whose `logits` (E, N, C) are those of `satl.metrics.only_judged`,
-    and, where images are held out, on their known labels.
+    Args:
+        courses: mAP of every epoch, see `metrics_by_selection`.
+        pseudo_labels: (E, N, C) of every epoch.
+        observed: the labels that training saw.
+        train: the ground truth.
     """
     lines = []
-    for index, (scores, pseudo) in enumerate(zip(logits, training["pseudo_labels"], strict=True)):
+    for index, pseudo in enumerate(pseudo_labels):
         quality = metrics.pseudo_label_quality(pseudo, observed.labels, train.labels)
         if not pseudo.any():
             quality = dict.fromkeys(quality, np.nan)
-        held_out = {} if validation is None else {"validation_mAP": validation[index]}
-        values = {"test_mAP": metrics.mean_ap(scores, test.labels), **held_out, **quality}
-        lines.append({"epoch": index + 1, **{k: _per_cent(v) for k, v in values.items()}})
+        scores = {f"{part}_mAP": course[index] for part, course in courses.items()}
+        values = {k: _per_cent(v) for k, v in {**scores, **quality}.items()}
+        lines.append({"epoch": index + 1, **values})
     return lines
 
 

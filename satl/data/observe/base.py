@@ -5,7 +5,7 @@ there is no NumPy, so import it in methods.
 """
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 class Observation(Strict, ABC):
     """One way in which some of the labels are known; `kind` is a Literal of the file's name."""
+
+    # Whether fewer images have as large a share of their labels known.
+    keeps_shares: ClassVar[bool] = True
 
     kind: str
 

@@ -1,6 +1,6 @@
 """So many positives and negatives of each category (Ben-Baruch et al., CVPR 2022)."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class PerCategoryObservation(DrawnObservation):
     """The same number of labels for every category, common or rare."""
+
+    keeps_shares: ClassVar[bool] = False
 
     kind: Literal["per_category"] = "per_category"
     positives: int = Field(ge=1, description="known positives per category, if it has so many")
