@@ -15,6 +15,7 @@ from satl.core.places import METHODS
 from satl.data.splits import split
 from satl.data.table import LabelTable
 from satl.runs.folder import THRESHOLD_COLUMNS, TRAIN_FILES, RunFolder
+from satl.runs.store import STORED_AT
 from satl.training import engine, trainer
 from satl.training.engine import train
 from satl.training.run import TrainingRun
@@ -23,7 +24,7 @@ from satl.training.run import TrainingRun
 def test_a_run_folder_holds_the_record(tmp_path, shared, observed):
     train(shared, [spec(observed, tmp_path / "run", q=0.9)])
     run = RunFolder(tmp_path / "run")
-    assert sorted(p.name for p in run.path.iterdir()) == sorted(TRAIN_FILES)
+    assert {p.name for p in run.path.iterdir()} == {*TRAIN_FILES, STORED_AT}
     config = run.config()
     assert config["options"]["q"] == 0.9
     assert config["options"]["rule"] == "posterior"

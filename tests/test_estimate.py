@@ -10,11 +10,12 @@ import yaml
 
 from satl.cli import main
 from satl.config import parse
+from satl.config.report import Report
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize
 from satl.estimate.cards import STEP_SECONDS, Card, count
 from satl.estimate.frozen import count_frozen, random_backbone
-from satl.estimate.sizes import dataset_sizes, feature_bytes, pixel_bytes, run_bytes
+from satl.estimate.sizes import dataset_sizes, feature_bytes, pixel_bytes, run_bytes, trained_bytes
 from satl.estimate.times import Cost, DatasetCosts, all_hours, measure
 from satl.methods.parts import prototypes
 from satl.methods.registry import checked_methods
@@ -77,7 +78,19 @@ def test_disk():
     assert pixel_bytes(experiment(), size) == 0
     on_disk = experiment(training={**CONFIG["training"], "image_cache": "disk"})
     assert pixel_bytes(on_disk, size) == 3 * (1000 * 36 * 36 + 300 * 32 * 32)
-    assert run_bytes(experiment(), size) == 4 * 2 * 300 * 80 + 1000 * 80 * 4.2
+    every_epoch = 4 * 2 * 300 * 80 + 1000 * 80 * 0.2
+    assert trained_bytes(experiment(), size) == every_epoch + 4 * 1000 * 80
+    assert run_bytes(experiment(), size) == every_epoch, "two epochs: the last and the best"
+
+
+def test_run_folders_do_not_grow_with_epochs():
+    size = DatasetSize(1000, 300, 80)
+    few, many = (
+        experiment(training={**CONFIG["training"], "epochs": epochs}) for epochs in (2, 20)
+    )
+    assert run_bytes(many, size) == run_bytes(few, size)
+    everything = many.model_copy(update={"report": Report(keep_scores="all")})
+    assert run_bytes(everything, size) == trained_bytes(many, size) > 10 * run_bytes(many, size)
 
 
 def test_hours_are_those_of_shared_and_own_parts():

@@ -9,8 +9,9 @@ from trials import apart, spec
 from satl.core.errors import UserError
 from satl.data.holdout import hold_out
 from satl.data.splits import split
-from satl.evaluation.evaluate import evaluate, metrics_by_selection
+from satl.evaluation.evaluate import evaluate
 from satl.evaluation.held_out import known_mean_ap
+from satl.evaluation.selections import metrics_by_selection
 from satl.metrics import mean_ap
 from satl.runs.fingerprint import differences
 from satl.runs.folder import RunFolder
@@ -49,10 +50,11 @@ def test_the_first_best_epoch_is_chosen_and_judged_on_the_test_images(test_table
     logits = rng.normal(size=(3, *test_table.labels.shape))
     test = [mean_ap(epoch, test_table.labels) for epoch in logits]
     courses = {"test": test, "validation": [0.2, 0.5, 0.5]}
-    found = metrics_by_selection(logits, test_table, courses)["selections"]
+    by_epoch = dict(enumerate(logits, 1))
+    found = metrics_by_selection(by_epoch, test_table, courses)["selections"]
     assert list(found) == ["last", "best_on_validation", "best_on_test"]
     assert found["best_on_validation"]["epoch"] == 2
-    again = metrics_by_selection(logits[:2], test_table, {"test": test[:2]})["selections"]
+    again = metrics_by_selection(by_epoch, test_table, {"test": test[:2]})["selections"]
     assert "best_on_validation" not in again
     assert found["best_on_validation"] == again["last"]
 

@@ -107,7 +107,7 @@ def _print_cards(experiment, methods, sizes) -> None:
 
 def _print_extent(experiment, sizes) -> None:
     from satl.download.needs import needed, sources_of
-    from satl.estimate.sizes import all_run_bytes, pixel_bytes
+    from satl.estimate.sizes import all_run_bytes, largest_job_bytes, pixel_bytes
     from satl.runs.layout import run_keys, training_jobs
 
     runs, jobs = len(run_keys(experiment)), len(training_jobs(experiment))
@@ -125,6 +125,7 @@ def _print_extent(experiment, sizes) -> None:
         "decoded images": sum(pixel_bytes(experiment, size) for size in sizes.values()),
         **_feature_maps(experiment, sizes),
         "run folders": all_run_bytes(experiment, sizes),
+        "a job until its evaluation": largest_job_bytes(experiment, sizes),
     }
     print("disk, GB")
     for what, amount in amounts.items():

@@ -32,6 +32,11 @@ def _evaluate(commands: Any) -> None:
     parser.add_argument(
         "--resamples", type=int, default=1000, help="of the test images (default: 1000)"
     )
+    parser.add_argument(
+        "--keep", choices=("selected", "all"), default="selected",
+        help="scores of which epochs stay in the run folders: the selected ones (last, best; the "
+        "default), or all, which takes many times the space",
+    )  # fmt: skip
 
 
 def _run_evaluate(args: argparse.Namespace) -> None:
@@ -49,7 +54,9 @@ def _run_evaluate(args: argparse.Namespace) -> None:
     held_out = args.validation or [None] * len(args.runs)
     for run, observed, out, path in zip(args.runs, args.observed, folders, held_out, strict=True):
         validation = path and LabelTable.load(path)
-        evaluate(run, LabelTable.load(observed), train, test, out, args.resamples, validation)
+        evaluate(
+            run, LabelTable.load(observed), train, test, out, args.resamples, validation, args.keep
+        )
 
 
 def _report(commands: Any) -> None:

@@ -3,7 +3,7 @@
 from satl.config import Experiment, Training
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize
-from satl.runs.layout import run_keys
+from satl.runs.layout import run_keys, training_jobs
 
 # Compressed pseudo-labels; logits do not compress.
 BYTES_PER_PSEUDO_LABEL = 0.1
@@ -43,14 +43,35 @@ def views_per_image(training: Training) -> int:
     return (training.cached_views or 0) + (training.cached_strong_views or 0)
 
 
+def trained_bytes(experiment: Experiment, size: DatasetSize) -> int:
+    """Of one run until it is evaluated: scores of every epoch, and the last training logits."""
+    logits = 4 * size.train * size.categories
+    return logits + _scores_bytes(experiment, size, experiment.training.epochs)
+
+
 def run_bytes(experiment: Experiment, size: DatasetSize) -> int:
-    """Of one run folder: logits of every epoch's test images, pseudo-labels, training logits."""
-    epochs, categories = experiment.training.epochs, size.categories
-    predictions = 4 * epochs * size.test * categories
-    training = size.train * categories * (4 + BYTES_PER_PSEUDO_LABEL * epochs)
-    return round(predictions + training)
+    """Of one run folder in the end: the scores of its selected epochs, which all may differ."""
+    if experiment.report.keep_scores == "all":
+        return trained_bytes(experiment, size)
+    selections = 3 if experiment.validation else 2
+    return _scores_bytes(experiment, size, min(selections, experiment.training.epochs))
+
+
+def _scores_bytes(experiment: Experiment, size: DatasetSize, epochs: int) -> int:
+    """Of `epochs`: logits of the images that are predicted, and pseudo-labels."""
+    held_out = round((experiment.validation or 0) * size.train)
+    per_category = 4 * (size.test + held_out) + BYTES_PER_PSEUDO_LABEL * (size.train - held_out)
+    return round(epochs * size.categories * per_category)
 
 
 def all_run_bytes(experiment: Experiment, sizes: dict[str, DatasetSize]) -> int:
-    """Of all run folders."""
+    """Of all run folders in the end."""
     return sum(run_bytes(experiment, sizes[key.dataset]) for key in run_keys(experiment))
+
+
+def largest_job_bytes(experiment: Experiment, sizes: dict[str, DatasetSize]) -> int:
+    """Of the runs of the largest training job until they are evaluated."""
+    return max(
+        sum(trained_bytes(experiment, sizes[run.dataset]) for run in job.runs)
+        for job in training_jobs(experiment)
+    )

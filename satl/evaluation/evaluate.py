@@ -1,22 +1,24 @@
 """From a run folder and the ground truth to metrics: the only step that reads the latter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from satl import metrics
 from satl.core.errors import UserError
-from satl.core.files import link_files, write_arrays, write_json, writing
+from satl.core.files import digest, link_files, write_arrays, write_json, writing
 from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
 from satl.evaluation.bootstrap import resampled_map
-from satl.evaluation.held_out import validation_scores
+from satl.evaluation.epoch_file import EpochFile
+from satl.evaluation.held_out import check_held_out, known_mean_ap
+from satl.evaluation.histogram import histogram_table, score_counts
+from satl.evaluation.pseudo_quality import pseudo_quality
+from satl.evaluation.selections import Course, metrics_by_selection, per_cent, selected_epochs
 from satl.runs.folder import TRAIN_FILES, RunFolder
-
-HISTOGRAM_BINS = 80
 
 
 def evaluate(
@@ -27,6 +29,7 @@ def evaluate(
     out: Path,
     resamples: int = 1000,
     validation: LabelTable | None = None,
+    keep: str = "selected",
 ) -> None:
     """Write the EVALUATION_FILES (satl.runs.folder) beside the files of a trained run.
 
@@ -35,11 +38,12 @@ def evaluate(
         observed: the partially labelled training table that the run was trained on.
         train: the training table as annotated; what it does not know is no ground truth.
         test: the test table as annotated; what it does not know counts in no metric.
-        out: the complete run folder; where it is not `folder` itself, the run's files are
-            linked there.
+        out: the complete run folder, which the run's files are linked to.
         resamples: of the test images, for the uncertainty of the mAP.
         validation: the images held out of training with what is known of their labels, where the
             run has predicted such images.
+        keep: the scores of which epochs stay, `selected` or `all`: see
+            `satl.evaluation.epoch_file`.
 
     Raises:
         UserError: the tables are not those of the run, or its scores are not finite.
@@ -47,81 +51,101 @@ def evaluate(
     train.check_is_ground_truth("the training table given as ground truth")
     test.check_is_ground_truth("the test table given as ground truth")
     run = RunFolder(folder)
-    predictions, training = run.predictions(), run.training_scores()
-    _check_rows(folder / "predictions.npz", predictions, test)
-    _check_finite(folder, predictions["logits"])
-    _check_rows(folder / "training_scores.npz", training, train)
-    trained_on = run.config()["split"]
-    if trained_on["table_sha256"] != observed.digest():
-        raise UserError(f"{folder}: the run was trained on other partial labels than those given")
-    if trained_on["test_images_sha256"] != test.without_labels().digest():
-        raise UserError(f"{folder}: the run predicted other test images than those given")
-    held_out = validation_scores(folder, predictions, validation)
-    if out != folder:
-        link_files(folder, out, TRAIN_FILES)
-    histogram = score_histogram(training["logits"], observed.labels, train.labels)
-    histogram["category"] = histogram["category"].map(dict(enumerate(train.categories)))
+    predictions = _predictions(run, test, validation)
+    training = _training_scores(run, observed, train)
+    _check_labels(run, observed, test)
+
+    courses = predictions.values(lambda: _courses(predictions, test, validation))
+    quality = training.values(
+        lambda: pseudo_quality(training.arrays["pseudo_labels"], observed.labels, train.labels)
+    )
+    histogram = _histogram(training, observed, train)
+    selected = selected_epochs(courses)
+    if keep == "selected":
+        predictions.keep(selected.values(), courses)
+        training.keep(selected.values(), quality, drop=["logits"], **histogram)
+    link_files(folder, out, TRAIN_FILES)
+
     with writing(out / "score_histogram.parquet") as temporary:
-        histogram.to_parquet(temporary, index=False)
-    logits = metrics.only_judged(predictions["logits"], test.labels)
-    resampled = resampled_map(logits[-1], test.labels, resamples)
+        histogram_table(**histogram, categories=train.categories).to_parquet(temporary, index=False)
+    logits = {
+        epoch: metrics.only_judged(scores, test.labels)
+        for epoch, scores in predictions.of("logits").items()
+        if epoch in selected.values()
+    }
+    resampled = resampled_map(logits[selected["last"]], test.labels, resamples)
     write_arrays(out / "bootstrap.npz", mAP=100 * resampled)
-    courses = {"test": [metrics.mean_ap(epoch, test.labels) for epoch in logits]}
-    if held_out is not None:
-        courses["validation"] = held_out
     # Last, because a folder that has it counts as evaluated.
     write_json(
         out / "metrics.json",
         metrics_by_selection(logits, test, courses)
         | judged_entries(observed, train, test)
-        | {"epochs": epoch_metrics(courses, training["pseudo_labels"], observed, train)},
+        | {"epochs": epoch_lines(courses, quality)},
     )
 
 
-def _check_rows(file: Path, arrays: dict[str, np.ndarray], table: LabelTable) -> None:
+def _check_labels(run: RunFolder, observed: LabelTable, test: LabelTable) -> None:
+    trained_on = run.config()["split"]
+    if trained_on["table_sha256"] != observed.digest():
+        raise UserError(f"{run.path}: the run was trained on other partial labels than those given")
+    if trained_on["test_images_sha256"] != test.without_labels().digest():
+        raise UserError(f"{run.path}: the run predicted other test images than those given")
+
+
+def _predictions(run: RunFolder, test: LabelTable, validation: LabelTable | None) -> EpochFile:
+    file, arrays = run.path / "predictions.npz", run.predictions()
+    _check_rows(file, arrays, test)
+    check_held_out(run.path, arrays, validation)
+    names = ("logits", "validation_logits")
+    predictions = EpochFile(file, arrays, names, _digest(test, validation))
+    _check_finite(file, predictions.of("logits"))
+    return predictions
+
+
+def _training_scores(run: RunFolder, observed: LabelTable, train: LabelTable) -> EpochFile:
+    file, arrays = run.path / "training_scores.npz", run.training_scores()
+    _check_rows(file, arrays, train)
+    return EpochFile(file, arrays, ("pseudo_labels",), _digest(observed, train))
+
+
+def _digest(*tables: LabelTable | None) -> str:
+    return digest([table and table.digest() for table in tables])
+
+
+def _check_rows(file: Path, arrays: dict[str, NDArray], table: LabelTable) -> None:
     same = np.array_equal(arrays["image_ids"], table.image_ids)
     if not same or tuple(arrays["categories"].tolist()) != table.categories:
         raise UserError(f"{file}: its images or categories are not those of {table.folder}")
 
 
-def _check_finite(folder: Path, logits: np.ndarray) -> None:
-    """(E, N, C) test logits of every epoch must all be finite."""
-    bad = np.flatnonzero(~np.isfinite(logits).all((1, 2)))
-    if bad.size:
-        raise UserError(
-            f"{folder / 'predictions.npz'}: scores of epoch {bad[0] + 1} are not finite, so the "
-            f"training diverged; remove {folder}, lower training.learning_rate and train again"
-        )
+def _check_finite(file: Path, logits: Mapping[int, NDArray]) -> None:
+    """(N, C) test logits of every epoch must all be finite."""
+    for epoch, scores in logits.items():
+        if not np.isfinite(scores).all():
+            raise UserError(
+                f"{file}: scores of epoch {epoch} are not finite, so the training diverged; "
+                f"remove {file.parent}, lower training.learning_rate and train again"
+            )
 
 
-def metrics_by_selection(
-    logits: np.ndarray, test: LabelTable, courses: Mapping[str, Sequence[float]]
-) -> dict[str, Any]:
-    """Each selection of an epoch, and AP by category of the last one, in per cent.
-
-    Args:
-        logits: (E, N, C) of every epoch, of `satl.metrics.only_judged`.
-        test: the ground truth.
-        courses: mAP of every epoch: `test`, and `validation` on known labels held out, if any are.
-    """
-    chosen = {"last": len(logits) - 1}
-    for part in ("validation", "test"):
-        if part in courses:
-            chosen[f"best_on_{part}"] = _first_best(courses[part])
-    ap = metrics.average_precision(logits[-1], test.labels)
+def _courses(
+    predictions: EpochFile, test: LabelTable, validation: LabelTable | None
+) -> dict[str, list[float]]:
+    """mAP of every epoch on the test images, and on the known labels held out, if any are."""
+    tables = {"test": ("logits", test), "validation": ("validation_logits", validation)}
     return {
-        "selections": {
-            name: {"epoch": epoch + 1, **_all_metrics(logits[epoch], test.labels)}
-            for name, epoch in chosen.items()
-        },
-        "per_category_AP": dict(zip(test.categories, map(_per_cent, ap), strict=True)),
-        "categories_without_positives": test.counts()["categories_without_positives"],
+        part: [known_mean_ap(scores, table.labels) for scores in predictions.arrays[name]]
+        for part, (name, table) in tables.items()
+        if table is not None
     }
 
 
-def _first_best(scores: Sequence[float]) -> int:
-    """The first of the highest; the last where all are NaN: no category has positives."""
-    return len(scores) - 1 if np.isnan(scores).all() else int(np.nanargmax(scores))
+def _histogram(training: EpochFile, observed: LabelTable, train: LabelTable) -> dict[str, NDArray]:
+    """The counts and edges of the training logits; they stay where the logits do not."""
+    if not training.is_whole:
+        return {name: training.arrays[name] for name in ("counts", "edges")}
+    counts, edges = score_counts(training.arrays["logits"], observed.labels, train.labels)
+    return {"counts": counts, "edges": edges}
 
 
 def judged_entries(observed: LabelTable, train: LabelTable, test: LabelTable) -> dict[str, Any]:
@@ -133,74 +157,16 @@ def judged_entries(observed: LabelTable, train: LabelTable, test: LabelTable) ->
     }
 
 
-def _all_metrics(logits: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
-    return {k: _per_cent(v) for k, v in metrics.all_metrics(logits, targets).items()}
-
-
-def epoch_metrics(
-    courses: Mapping[str, Sequence[float]],
-    pseudo_labels: np.ndarray,
-    observed: LabelTable,
-    train: LabelTable,
-) -> list[dict[str, Any]]:
-    """Per epoch: mAP, and precision, recall and coverage of the pseudo-labels (per cent).
+def epoch_lines(courses: Mapping[str, Course], quality: Mapping[str, Course]) -> list[dict]:
+    """Per epoch, in per cent: mAP, and precision, recall and coverage of the pseudo-labels.
 
     Args:
-        courses: mAP of every epoch, see `metrics_by_selection`.
-        pseudo_labels: (E, N, C) of every epoch.
-        observed: the labels that training saw.
-        train: the ground truth.
+        courses: see `selected_epochs`.
+        quality: see `pseudo_quality`.
     """
-    lines = []
-    for index, pseudo in enumerate(pseudo_labels):
-        quality = metrics.pseudo_label_quality(pseudo, observed.labels, train.labels)
-        if not pseudo.any():
-            quality = dict.fromkeys(quality, np.nan)
-        scores = {f"{part}_mAP": course[index] for part, course in courses.items()}
-        values = {k: _per_cent(v) for k, v in {**scores, **quality}.items()}
-        lines.append({"epoch": index + 1, **values})
-    return lines
-
-
-def score_histogram(logits: np.ndarray, observed: np.ndarray, complete: np.ndarray) -> pd.DataFrame:
-    """Logits binned by category and kind of label, in 80 common bins.
-
-    Args:
-        logits: (N, C) training logits; NaN where an image was not in the epoch.
-        observed: (N, C) labels that training saw.
-        complete: (N, C) all labels, hidden ones included.
-
-    Returns:
-        Columns category (index), label (known_positive, hidden_positive, known_negative,
-        hidden_negative), left, right (bin edges), count.
-    """
-    seen = ~np.isnan(logits)
-    values = logits[seen]
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
-    kinds = {
-        "known_positive": observed > 0,
-        "hidden_positive": (observed == 0) & (complete > 0),
-        "known_negative": observed < 0,
-        "hidden_negative": (observed == 0) & (complete < 0),
-    }
-    parts = [
-        pd.DataFrame(
-            {
-                "category": category,
-                "label": kind,
-                "left": edges[:-1],
-                "right": edges[1:],
-                "count": np.histogram(logits[rows[:, category], category], edges)[0],
-            }
-        )
-        for kind, where in kinds.items()
-        for rows in [where & seen]
-        for category in range(logits.shape[1])
+    values = {f"{part}_mAP": course for part, course in courses.items()} | dict(quality)
+    columns = {name: list(map(per_cent, course)) for name, course in values.items()}
+    return [
+        {"epoch": row + 1, **{name: column[row] for name, column in columns.items()}}
+        for row in range(len(courses["test"]))
     ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _per_cent(value: float) -> float | None:
-    """Per cent with what a float is good for; None (JSON's null) where not defined."""
-    return None if np.isnan(value) else round(100 * float(value), 6)

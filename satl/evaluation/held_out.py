@@ -1,4 +1,4 @@
-"""How good each epoch is on the known labels of the images that were held out of training."""
+"""Images held out of training: how good a run is on what is known of their labels."""
 
 from pathlib import Path
 
@@ -10,28 +10,24 @@ from satl.core.errors import UserError
 from satl.data.table import LabelTable
 
 
-def validation_scores(
+def check_held_out(
     folder: Path, predictions: dict[str, NDArray], validation: LabelTable | None
-) -> list[float] | None:
-    """`known_mean_ap` of every epoch; None where no images were held out.
+) -> None:
+    """Raises UserError unless the run in `folder` has predicted the images of `validation`.
 
     Args:
         folder: of the run, for messages.
         predictions: of the run.
-        validation: the images held out, with what is known of their labels.
-
-    Raises:
-        UserError: the run has predicted other images than those of `validation`.
+        validation: the images held out, if any are.
     """
     found = predictions.get("validation_image_ids")
     given = None if validation is None else validation.image_ids
     if found is None and given is None:
-        return None
-    if validation is None:
+        return
+    if given is None:
         raise UserError(f"{folder}: images were held out of training; give their --validation")
-    if found is None or not np.array_equal(found, validation.image_ids):
+    if found is None or not np.array_equal(found, given):
         raise UserError(f"{folder}: the run has predicted other held-out images than those given")
-    return [known_mean_ap(e, validation.labels) for e in predictions["validation_logits"]]
 
 
 def known_mean_ap(scores: NDArray, labels: NDArray) -> float:

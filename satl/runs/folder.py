@@ -8,6 +8,8 @@ Written by `satl train`:
                           out, `validation_logits` of theirs
     training_scores.npz   pseudo-labels of every epoch, (E, N_train, C) int8, and the training
                           logits of the last epoch, (N_train, C) float32
+                          (once evaluated, both hold the selected `epochs` alone, and no training
+                          logits: see `satl.evaluation.epoch_file`)
     run.json              versions, commit, device, timings, hashes
 Added by `satl evaluate`, which alone reads the ground truth:
     metrics.json          test metrics by epoch and by selection, quality of the pseudo-labels
@@ -80,11 +82,11 @@ class RunFolder:
         return self._arrays("bootstrap.npz")["mAP"]
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Arrays logits (E, N_test, C), image_ids, categories; validation_logits where held out."""
+        """Arrays logits (E, N_test, C), epochs (E,), image_ids, categories; see above."""
         return self._arrays("predictions.npz")
 
     def training_scores(self) -> dict[str, np.ndarray]:
-        """Arrays pseudo_labels (E, N_train, C), logits (N_train, C), image_ids, categories."""
+        """Arrays pseudo_labels (E, N_train, C), epochs (E,), image_ids, categories; see above."""
         return self._arrays("training_scores.npz")
 
     def _json(self, name: str) -> dict[str, Any]:

@@ -11,16 +11,19 @@ when jobs are put together in another way, or inputs were made anew with the sam
 """
 
 import json
+import os
 import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from satl.core.files import write_json
+from satl.core.files import link_files, write_json, write_text
 from satl.core.locks import held
 from satl.runs.fingerprint import Fingerprint, differences, name_of
 from satl.runs.layout import TRAIN_FILES, RunKey
 
 RECORD = "fingerprint.json"
+# In a run folder that training has written: the way from there to the same training in its store.
+STORED_AT = ".stored-at"
 
 
 class Store:
@@ -63,9 +66,22 @@ class Entry:
         """Whether it has been trained to the end."""
         return all((self.folder / name).is_file() for name in TRAIN_FILES)
 
+    def link_to(self, folder: Path) -> None:
+        """Once it is finished: give its files a second name in the run folder `folder`."""
+        link_files(self.folder, folder, TRAIN_FILES)
+        write_text(folder / STORED_AT, os.path.relpath(self.folder.resolve(), folder.resolve()))
+
     def close(self) -> None:
         """Once it is finished: remove its checkpoint, and what it supersedes."""
         shutil.rmtree(self.checkpoint, ignore_errors=True)
         for other in self.folder.parent.iterdir():
             if other != self.folder:
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def stored_at(folder: Path) -> Path | None:
+    """The folder of the store that the files of a run folder are from, if it is still there."""
+    if not (folder / STORED_AT).is_file():
+        return None
+    stored = folder.resolve() / (folder / STORED_AT).read_text(encoding="utf-8")
+    return stored if (stored / RECORD).is_file() else None

@@ -11,13 +11,11 @@ import torch
 from tqdm import tqdm
 
 from satl.core.errors import UserError
-from satl.core.files import link_files
 from satl.core.seeds import derive_seed
 from satl.data.table import LabelTable, check_same_categories
 from satl.methods.base import Context
 from satl.models.backbone import Backbone, build_backbone
 from satl.runs.fingerprint import Fingerprint
-from satl.runs.layout import TRAIN_FILES
 from satl.runs.store import Entry, Store
 from satl.training.context import RunSpec, TrainingContext, run_config, run_fingerprint
 from satl.training.features import CachedFeatures, FeatureSource, ImageFeatures
@@ -81,7 +79,7 @@ def train(shared: TrainingContext, runs: Sequence[RunSpec]) -> None:
     failures = _train_unfinished(jobs, shared, seed, started)
     for job in jobs:
         if job.entry.is_finished():
-            link_files(job.entry.folder, job.spec.folder, TRAIN_FILES)
+            job.entry.link_to(job.spec.folder)
     if failures:
         raise UserError("\n".join(map(str, failures)))
 

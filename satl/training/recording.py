@@ -48,12 +48,14 @@ def write_run_folder(
     write_arrays(
         folder / "predictions.npz",
         **_by_part(shared, np.stack([epoch["predicted_logits"] for epoch in epochs])),
+        epochs=np.arange(1, len(epochs) + 1),
         categories=categories,
     )
     write_arrays(
         folder / "training_scores.npz",
         pseudo_labels=np.stack([epoch["pseudo_labels"] for epoch in epochs]),
         logits=epochs[-1]["train_logits"],
+        epochs=np.arange(1, len(epochs) + 1),
         image_ids=spec.observed.image_ids,
         categories=categories,
     )

@@ -44,9 +44,11 @@ for job in JOBS.values():
             held_out=held_out_option(job),
             out=[str(run.folder(RESULTS)) for run in job.runs],
             resamples=EXPERIMENT.report.resamples,
+            keep=EXPERIMENT.report.keep_scores,
             code=code_digest("satl.evaluation.evaluate"),
         shell:
             "{SATL} evaluate {params.runs:q} --observed {params.observed:q} --train {input.train:q}"
             " {params.held_out}"
-            " --test {input.test:q} --resamples {params.resamples} --out {params.out:q}"
+            " --test {input.test:q} --resamples {params.resamples} --keep {params.keep}"
+            " --out {params.out:q}"
             " > {log} 2>&1"
