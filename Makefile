@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPATH =
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run page test coverage bench ui lint format lock schema clean
+.PHONY: help run page test coverage bench docs ui lint format lock schema clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,6 +32,9 @@ ui: .venv/ready ## show the results in the MLflow UI on http://localhost:5000
 	@test -f results/mlflow.db || { echo "results/mlflow.db: no runs yet; 'make run' first"; exit 1; }
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri sqlite:///results/mlflow.db --port 5000 $(ARGS)
 
+docs: .venv/ready ## build the documents as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
 coverage: .venv/ready ## run the tests and list the lines that none has run
 	pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
@@ -50,7 +53,7 @@ format: .venv/ready ## format Python and the workflow's rules
 	snakefmt Snakefile workflow/rules
 
 lock: .venv/ready ## renew requirements.lock after a change to pyproject.toml
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --upgrade -o requirements.lock
 
 schema: .venv/ready ## renew the schema after a change to options
