@@ -33,8 +33,9 @@ class FrozenCount:
 
 def random_backbone(experiment: Experiment) -> Backbone:
     """The experiment's backbone before any weights have been downloaded."""
-    name = experiment.model.backbone
-    return build_backbone(name, initial_weights(name, "random"), experiment.model.frozen)
+    model, side = experiment.model, experiment.training.image_size
+    weights = initial_weights(model.backbone, "random")
+    return build_backbone(model.backbone, weights, model.frozen, side)
 
 
 def count_frozen(backbone: Backbone, side: int) -> FrozenCount:

@@ -22,6 +22,7 @@ from satl.models.networks import (
     input_statistics,
 )
 from satl.models.networks.stages import IMAGENET_MEAN, IMAGENET_STD, Stages, in_sequence
+from satl.models.networks.timm_create import check_hub
 from satl.models.weights import load_weights
 
 __all__ = [
@@ -116,13 +117,17 @@ def frozen_count(stages: Stages, name: str, frozen: str | None) -> int:
 
 
 def check_backbone(model: Model, image_size: int | None = None) -> None:
-    """Raises UserError if there is no such backbone or stage, or none for images of this size.
+    """Check what the section says, before any weights are there.
 
-    Loads no weights.
+    Raises:
+        UserError: there is no such backbone or stage, it takes no images of this size, or timm's
+            hub has no weights of it.
     """
     with torch.device("meta"):
         stages = build_stages(model.backbone, image_size)
     frozen_count(stages, model.backbone, model.frozen)
+    if model.weights == "hub":
+        check_hub(model.backbone)
 
 
 def fold_batch_norm(stages: nn.Module) -> nn.Module:

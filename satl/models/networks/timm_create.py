@@ -31,12 +31,30 @@ def check_name(name: str, others: tuple[str, ...]) -> None:
             f"are {', '.join(others)}, and all that `timm.list_models()` has"
         )
     architecture, _, tag = timm_name(name).partition(".")
-    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    tags = _tags(architecture)
     if tag and tag not in tags:
         raise UserError(
             f"model.backbone: timm has no weights {tag!r} of {architecture}"
             f"{suggestion(tag, tags)}; it has {', '.join(tags) or 'none'}"
         )
+
+
+def check_hub(name: str) -> None:
+    """Raises UserError if timm has no weights of its network `name` to be downloaded."""
+    config = _pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        tags = _tags(timm_name(name).partition(".")[0])
+        raise UserError(
+            f"model.weights: hub: timm has no weights of {name}"
+            + (f", but of {name}.{', '.join(tags)}" if tags else "; set random, or a file's path")
+        )
+
+
+def _tags(architecture: str) -> list[str]:
+    """What timm calls the sets of weights that it has of a network."""
+    import timm
+
+    return [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
 
 
 def create(name: str, image_size: int | None = None, **options: Any) -> nn.Module:
