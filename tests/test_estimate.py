@@ -220,8 +220,8 @@ def test_counted_work_and_memory_follow_the_network():
 @pytest.mark.parametrize(
     ("name", "operations", "widest"),
     [
-        # Products of a ViT with L tokens of D values: of the patches, then 12 D² L in the layers and
-        # 2 D L² in the attention of each block. Swin-T: Liu et al., ICCV 2021, table 1.
+        # Products of a ViT with L tokens of D values: of the patches, then 12 D² L in the layers
+        # and 2 D L² in the attention of each block. Swin-T: Liu et al., ICCV 2021, table 1.
         # Widest is the hidden layer of the first block.
         (
             "vit_tiny_patch16_224",

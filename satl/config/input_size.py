@@ -1,7 +1,6 @@
 """The size of images where the experiment file leaves it out: that of the network's own weights.
 
-The published protocol's (satl/config/training.py) is for the published network, torchvision's
-ResNet-101, and those that are like it.
+The published protocol's (satl/config/training.py) is for the published network and its relatives.
 """
 
 import math
@@ -9,6 +8,7 @@ from typing import Any
 
 from satl.config.catalogue import IMAGENET_WEIGHTS
 
+# Torchvision's, and the embedded one; all others are timm's.
 PUBLISHED = ("tiny", *IMAGENET_WEIGHTS)
 
 

@@ -1,7 +1,11 @@
 """Backbones: their frozen part is cut, folded and left alone."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from satl.config import Model
@@ -154,3 +158,13 @@ def test_weights_of_other_names_are_loaded_by_their_order():
     first = next(iter(theirs))
     with pytest.raises(UserError, match=f"{first} .* stands where the network has conv_stem"):
         renamed_by_order({**theirs, first: torch.zeros(1)}, ours)
+
+
+def test_the_backbones_of_the_documentation_are_right():
+    page = Path(__file__).parents[2].joinpath("docs/extending.md").read_text(encoding="utf-8")
+    section = page.split("\n## A backbone\n")[1].split("\n## ")[0]
+    examples = [yaml.safe_load(e) for e in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)]
+    assert len(examples) == 2
+    for example in examples:
+        side = example.get("training", {}).get("image_size")
+        check_backbone(Model(**example["model"]), side)

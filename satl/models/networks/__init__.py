@@ -1,7 +1,8 @@
 """The networks that backbones are cut from, by name: ours, torchvision's and timm's.
 
 One module per kind of network. Each has a function `stages`, which builds the network and takes it
-apart; of timm's networks, the first kind that knows how to take one apart does.
+apart. Those in `KINDS` say in `NAMES` which networks they are for; of timm's networks, the first
+kind that knows how to take one apart does.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from satl.models.networks import resnets, timm_blocks, timm_create, timm_maps, timm_whole
 from satl.models.networks.stages import IMAGENET_MEAN, IMAGENET_STD, Stages, Statistics
 
-OWN = resnets.NAMES  # all others are timm's
+KINDS = (resnets,)
+OWN = {name: kind for kind in KINDS for name in kind.NAMES}
+"""The kind of each network that is not timm's."""
 
 
 def build_network(name: str, num_classes: int = 1000, image_size: int | None = None) -> nn.Module:
@@ -27,8 +30,8 @@ def build_network(name: str, num_classes: int = 1000, image_size: int | None = N
         UserError: there is no such network.
     """
     if name in OWN:
-        return resnets.build(name, num_classes)
-    timm_create.check_name(name, OWN)
+        return OWN[name].build(name, num_classes)
+    timm_create.check_name(name, tuple(OWN))
     return timm_create.create(name, image_size, num_classes=num_classes)
 
 
@@ -47,8 +50,8 @@ def build_stages(
             or `weights` are not its own.
     """
     if name in OWN:
-        return resnets.stages(name, weights, whole_names(name))
-    timm_create.check_name(name, OWN)
+        return OWN[name].stages(name, weights, whole_names(name))
+    timm_create.check_name(name, tuple(OWN))
     whole = whole_names(name)
     return (
         timm_blocks.stages(name, image_size, weights, whole)

@@ -6,11 +6,12 @@ from typing import Any
 import torchvision
 from torch import Tensor, nn
 
+from satl.config.input_size import PUBLISHED
 from satl.models.networks.stages import Stages, in_sequence
 from satl.models.networks.tiny import TinyResNet
 from satl.models.weights import load_by_name
 
-NAMES = ("tiny", "resnet18", "resnet50", "resnet101")
+NAMES = PUBLISHED
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
