@@ -15,7 +15,7 @@ from satl.config import Model
 from satl.core.errors import UserError
 from satl.methods.base import Context, Progress
 from satl.methods.registry import method_class
-from satl.models.backbone import build_backbone, initial_weights
+from satl.models.backbone import build_backbone, build_network, initial_weights
 
 # They are sequences of convolutional stages; their map is what timm's feature extractor gives,
 # before a final norm or convolution (`conv_head`), as there.
@@ -38,8 +38,9 @@ NETWORKS = {
     "vit_wee_patch16_reg1_gap_256.sbb_in1k": (64, "blocks_0"),  # a register, no class token
     "swin_tiny_patch4_window7_224": (64, "layers_1"),
     "swinv2_tiny_window8_256": (64, "layers.2"),
-    "eva02_tiny_patch14_224": (56, None),  # its blocks take rotary embeddings
-    "cait_xxs24_224": (224, None),
+    "eva02_tiny_patch14_224": (56, "blocks_4"),  # its blocks take rotary embeddings
+    "vit_small_patch16_dinov3": (64, "blocks_9"),  # so do these, and no others
+    "vit_small_patch16_rope_mixed_224": (64, None),  # in each block others, which are learnt
     "hrnet_w18_small": (64, None),
 }
 
@@ -143,3 +144,14 @@ def test_weights_of_another_network_are_refused(case):
     bad = {("other." + k if k == key else k): v for k, v in case.weights.items()}
     with pytest.raises(UserError, match=rf"missing: .*; unknown: other\.{key}"):
         build_backbone(case.name, bad, "all", case.side)
+
+
+def test_weights_of_another_size_of_images_are_resized():
+    """Such as those that were pre-trained on single glyphs: 2 × 2 patches, then 4 × 4."""
+    weights = build_network("test_vit", 5, image_size=32).state_dict()
+    weights["pos_embed"] = torch.zeros(1, 5, 64)
+    weights["pos_embed"][:, 1:] = torch.tensor([0.0, 1.0, 2.0, 3.0])[None, :, None]
+    embedding = build_backbone("test_vit", weights, "all", 64).frozen.patch_embed.network
+    found = embedding.pos_embed[0, 1:, 0].view(4, 4)
+    assert torch.allclose(found.mean(), torch.tensor(1.5), atol=1e-5)
+    assert (found.diff(dim=0) > 0).all() and (found.diff(dim=1) > 0).all()

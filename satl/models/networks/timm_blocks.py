@@ -1,4 +1,4 @@
-"""timm's transformers that are an embedding, blocks and a norm: ViT, DeiT, DINOv2, Swin.
+"""timm's transformers that are an embedding, blocks and a norm: ViT, DeiT, DINO, EVA, Swin.
 
 Between the blocks pass tokens: (B, prefix + H·W, D) with class and register tokens first, or
 (B, H, W, D) for Swin. The feature map is made of them at the end.
@@ -23,34 +23,44 @@ def stages(
 ) -> Stages | None:
     """See `satl.models.networks.build_stages`. None: the network is of another kind."""
     with torch.device("meta"):
-        blocks = _blocks_of(create(name, num_classes=0))
+        probe: Any = create(name, num_classes=0)
+    blocks = _blocks_of(probe)
     if blocks is None:
         return None
-    network: Any = create_loaded(name, image_size, weights, whole)
-    _check_size(name, image_size, network.patch_embed.patch_size[0])
-    modules = {
-        EMBEDDING: Embedding(network),
-        **{f"{blocks}_{i}": block for i, block in getattr(network, blocks).named_children()},
-        "map": FeatureMap(network.norm, getattr(network, "num_prefix_tokens", 0)),
-    }
+    _check_size(name, image_size, probe.patch_embed.patch_size[0])
+    modules = _taken_apart(create_loaded(name, image_size, weights, whole), blocks)
+    return Stages(modules, tuple(modules)[:-1], probe.num_features)
+
+
+def _taken_apart(network: Any, blocks: str) -> dict[str, nn.Module]:
+    """The parts of a network in the order of computation; it is left without its blocks."""
+    prefix, rope = getattr(network, "num_prefix_tokens", 0), getattr(network, "rope", None)
+    modules: dict[str, nn.Module] = {EMBEDDING: Embedding(network)}
+    for number, block in getattr(network, blocks).named_children():
+        alone = Rotated(block, rope, prefix) if rope is not None else block
+        modules[f"{blocks}_{number}"] = alone
+    modules["map"] = FeatureMap(network.norm, prefix)
     # Nothing but the embedding is left in the network, and so in its own `forward_features`.
     network.reset_classifier(0, "")
     setattr(network, blocks, nn.Sequential())
     network.norm = nn.Identity()
-    return Stages(modules, tuple(modules)[:-1], network.num_features)
+    return modules
 
 
 def _blocks_of(network: Any) -> str | None:
     """The name of the blocks, if embedding, blocks and norm are all that `network` computes."""
-    from timm.models import SwinTransformer, SwinTransformerV2, VisionTransformer
+    from timm.models import Eva, SwinTransformer, SwinTransformerV2, VisionTransformer
 
+    if getattr(network, "rope_mixed", False):
+        return None  # embeddings of positions that differ from block to block
     kinds: dict[Any, str] = {
+        Eva: "blocks",
         VisionTransformer: "blocks",
         SwinTransformer: "layers",
         SwinTransformerV2: "layers",
     }
     for kind, blocks in kinds.items():
-        # A subclass may compute something else, such as blocks that take rotary embeddings.
+        # A subclass may compute something else.
         if isinstance(network, kind) and type(network).forward_features is kind.forward_features:
             return blocks
     return None
@@ -81,6 +91,26 @@ class Embedding(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to tokens."""
         return self.network.forward_features(images)
+
+
+class Rotated(nn.Module):
+    """A block, and the rotary embeddings of positions that EVA-02 and DINOv3 give to each.
+
+    Args:
+        block: takes them as `rope`.
+        rope: computes them.
+        prefix: number of tokens that belong to no patch.
+    """
+
+    def __init__(self, block: nn.Module, rope: nn.Module, prefix: int) -> None:
+        super().__init__()
+        self.block, self.prefix = block, prefix
+        self.rope: Any = rope
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, prefix + H·W, D), where H = W, to the same shape."""
+        side = isqrt(tokens.shape[1] - self.prefix)
+        return self.block(tokens, rope=self.rope.get_embed(shape=(side, side)))
 
 
 class FeatureMap(nn.Module):
