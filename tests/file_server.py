@@ -39,6 +39,9 @@ class Server:
             def do_GET(self):
                 server.answer(self)
 
+            def do_HEAD(self):
+                server.answer(self)
+
             def log_message(self, *_):
                 pass
 
@@ -81,7 +84,7 @@ class Server:
             request.send_header(key, value)
         request.send_header("Content-Length", str(reply.length or len(body)))
         request.end_headers()
-        sent = b"" if out_of_range else body[: reply.cut]
+        sent = b"" if out_of_range or request.command == "HEAD" else body[: reply.cut]
         request.wfile.write(sent)
         request.wfile.flush()
         self.served += len(sent)

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -47,6 +48,38 @@ def test_the_resolved_config_reads_back():
     experiment = parse(changed(methods={"satl": None, "a": {"method": "satl", "q": 0.9}}), "x")
     assert parse(experiment.source(), "x") == experiment
     assert experiment.methods["a"].options == {"q": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "training", "sizes"),
+    [
+        ("resnet101", {}, (448, 512)),
+        ("timm/resnet101.a1_in1k", {}, (224, 235)),
+        ("tf_efficientnet_lite0", {"image_size": 160, "resize": 180}, (160, 180)),
+        ("vit_tiny_patch16_224", {}, (224, 248)),
+        ("vit_tiny_patch16_224", {"image_size": 64}, (64, 71)),
+        ("vit_tiny_patch16_224", {"resize": 256}, (224, 256)),
+        ("vit_small_patch14_dinov2", {}, (518, 518)),
+    ],
+)
+def test_the_size_of_images_is_by_default_that_of_the_weights(backbone, training, sizes):
+    """The published one is for the networks of the published protocol."""
+    model = {"backbone": backbone, "weights": "random"}
+    found = parse(changed(model=model, training=training), "x")
+    assert (found.training.image_size, found.training.resize) == sizes
+    assert parse(found.source(), "x") == found
+
+
+def test_without_timm_the_sizes_are_asked_for(monkeypatch):
+    """As in a workflow with --use-conda, where only the rules' environment has it."""
+    monkeypatch.setitem(sys.modules, "timm", None)
+    model = {"backbone": "vit_tiny_patch16_224", "weights": "random"}
+    with pytest.raises(
+        UserError, match=r"training\.image_size and training\.resize: give both; vit"
+    ):
+        parse(changed(model=model), "x")
+    sizes = {"image_size": 224, "resize": 256}
+    assert parse(changed(model=model, training=sizes), "x").training.resize == 256
 
 
 @pytest.mark.parametrize(

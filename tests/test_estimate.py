@@ -215,3 +215,36 @@ def test_counted_work_and_memory_follow_the_network():
     assert slow.shared.train == pytest.approx(2 * fast.shared.train)
     endless = counts.costs(config, replace(card, peak={"fp32": 1e30}))
     assert endless.methods["sst"].train == STEP_SECONDS, "Python issues each operation"
+
+
+@pytest.mark.parametrize(
+    ("name", "operations", "widest"),
+    [
+        # Products of a ViT with L tokens of D values: of the patches, then 12 D² L in the layers
+        # and 2 D L² in the attention of each block. Swin-T: Liu et al., ICCV 2021, table 1.
+        # Widest is the hidden layer of the first block.
+        (
+            "vit_tiny_patch16_224",
+            768 * 192 * 196 + 12 * (12 * 192**2 * 197 + 2 * 192 * 197**2),
+            4 * 192 * 197,
+        ),
+        ("swin_tiny_patch4_window7_224", 4.5e9, 4 * 96 * 56 * 56),
+    ],
+)
+def test_transformers_are_counted_like_convolutional_networks(name, operations, widest):
+    def counted(frozen):
+        model = {**CONFIG["model"], "backbone": name, "frozen": frozen}
+        sizes = {"image_size": 224, "resize": 256}
+        config = experiment(model=model, training={**CONFIG["training"], **sizes})
+        frozen = count_frozen(random_backbone(config), 224)
+        (one, *_) = count(config, checked_methods(config), dataset_sizes(config)).values()
+        return frozen, one.methods["satl"]
+
+    (all_frozen, head), (none_frozen, whole) = counted("all"), counted("none")
+    assert all_frozen.flops == pytest.approx(2 * operations, rel=0.01)
+    assert all_frozen.largest == widest
+    assert none_frozen.flops == none_frozen.largest == 0
+    assert whole.test == pytest.approx(head.test + all_frozen.flops, rel=1e-3)
+    assert whole.train == pytest.approx(3 * whole.test, rel=0.05)
+    assert whole.fixed == pytest.approx(head.fixed + 4 * all_frozen.weight_bytes, rel=0.01)
+    assert whole.per_image > 4 * 4 * widest, "what autograd keeps of all layers"

@@ -10,6 +10,7 @@ import torch
 from trials import MODEL, TRAINING, apart, same_numbers, spec
 
 from satl.core.errors import UserError
+from satl.models.backbone import initial_weights
 from satl.runs.folder import RunFolder
 from satl.training.cache_features import cache_features
 from satl.training.engine import train
@@ -77,6 +78,25 @@ def test_the_same_features_give_the_same_bits(cached, observed, tmp_path):
     same_numbers(tmp_path / "a", tmp_path / "b")
     fingerprint = RunFolder(tmp_path / "a").run()["fingerprint"]
     assert len(fingerprint["inputs"]["train_features"]) == 64
+
+
+def test_of_a_transformer_that_is_cut_tokens_are_kept(shared, observed, tmp_path):
+    """Of four patches of 16 × 16 pixels, and of the class."""
+    model = MODEL.model_copy(update={"backbone": "test_vit", "frozen": "blocks_3"})
+    torch.save(initial_weights("test_vit", "random"), tmp_path / "vit.pt")
+    sizes = {"image_size": 32, "resize": 36, "epochs": 1, "learning_rate": 1e-12}
+    plain, files = TRAINING.model_copy(update=sizes), {}
+    caching = plain.model_copy(update={"cached_views": 1})
+    for part, table in (("train", observed), ("test", shared.test)):
+        files[part] = tmp_path / f"{part}-features.npy"
+        cache_features(table, part, model, caching, tmp_path / "vit.pt", CPU, files[part])
+    given = replace(shared, model=model, weights=tmp_path / "vit.pt", training=caching)
+    given = replace(given, features=files)
+    assert given.feature_files(observed)["test"].maps.shape == (1, 12, 5, 64)
+    train(given, [spec(observed, tmp_path / "a", "partial_bce")])
+    train(apart(replace(given, training=plain)), [spec(observed, tmp_path / "b", "partial_bce")])
+    a, b = (RunFolder(tmp_path / name).predictions()["logits"] for name in "ab")
+    assert np.abs(a - b).max() < 0.5 and np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
 
 
 def test_missing_and_foreign_features_are_named(cached, shared, observed, tmp_path):

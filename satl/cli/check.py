@@ -25,7 +25,7 @@ def _run_check(args: argparse.Namespace) -> None:
 
     experiment = load(args.config)
     try:
-        check_backbone(experiment.model)
+        check_backbone(experiment.model, experiment.training.image_size)
         methods = checked_methods(experiment)
     except UserError as error:
         raise UserError(f"{args.config} is not valid:\n{error}") from error

@@ -24,17 +24,16 @@ def _download(commands) -> None:
 
 def _run_download(args: argparse.Namespace) -> None:
     from satl.config import load
-    from satl.config.catalogue import CATALOGUE
     from satl.config.explain import suggestion
-    from satl.download.needs import needed
+    from satl.download.needs import needed, sources_of
     from satl.download.provide import provide
 
     experiment = load(args.config)
     names = list(dict.fromkeys(args.only or needed(experiment)))
+    sources = sources_of(experiment)
     for name in names:
-        if name not in CATALOGUE:
-            near = suggestion(name, CATALOGUE)
-            known = ", ".join(CATALOGUE)
+        if name not in sources:
+            near, known = suggestion(name, sources), ", ".join(sources)
             raise UserError(f"unknown source {name!r}{near}; the sources are {known}")
     if not names:
         print(f"{args.config} names no file in {experiment.data_folder} that could be downloaded")
@@ -54,7 +53,8 @@ def _line(experiment: "Experiment", name: str) -> str:
     else:
         state = "there" if target.exists() and receipt(experiment, name).exists() else "to fetch"
     size = in_words(source.size) if source.size else "size not known"
-    return f"{state:8}  {size:>15}  {name} -> {target}\n{'':27}{source.path or source.urls[0]}"
+    origin = f"timm's hub: {source.hub}" if source.hub else source.path or source.urls[0]
+    return f"{state:8}  {size:>15}  {name} -> {target}\n{'':27}{origin}"
 
 
 def _embeddings(commands) -> None:

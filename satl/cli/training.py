@@ -47,13 +47,14 @@ def _run_backbone(args: argparse.Namespace) -> None:
     elif source == "imagenet" and name in PACKAGED_WEIGHTS:
         weights = packaged_weights(name)
     else:
-        weights = initial_weights(name, _imagenet(experiment) or source)
-    build_backbone(name, weights, experiment.model.frozen)  # says what is wrong with them
+        weights = initial_weights(name, _downloaded(experiment) or source)
+    # Says what is wrong with them.
+    build_backbone(name, weights, experiment.model.frozen, experiment.training.image_size)
     write_tensors(args.out, weights)
 
 
-def _imagenet(experiment: "Experiment") -> str | None:
-    """ImageNet's weights, downloaded unless they are there; None where others are asked for."""
+def _downloaded(experiment: "Experiment") -> str | None:
+    """ImageNet's or the hub's weights, downloaded unless there; None: others are asked for."""
     from satl.download.needs import source_of, weights_path
     from satl.download.provide import provide
 

@@ -38,6 +38,7 @@ class Source:
         unpacked: bytes after unpacking, roughly; None: the file is used as it comes.
         checks: what the file must be.
         path: a local file in the place of any address.
+        hub: the name of a network whose weights timm fetches from its hub, without an address.
     """
 
     urls: tuple[str, ...]
@@ -46,6 +47,7 @@ class Source:
     unpacked: int | None = None
     checks: Checks = field(default_factory=Checks)
     path: str | None = None
+    hub: str | None = None
 
     @property
     def space(self) -> int:

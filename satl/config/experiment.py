@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from satl.config.catalogue import CATALOGUE
 from satl.config.explain import suggestion
+from satl.config.input_size import with_input_size
 from satl.config.known import Known, SettingName, observe_entries
 from satl.config.methods import MethodEntry, method_entry
 from satl.config.report import Report
@@ -95,6 +96,11 @@ class Experiment(Strict):
     sources: dict[str, SourceOverride] = Field(
         {}, description="other places or checks of downloads, by their names in `satl download`"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_input_size(cls, content: Any) -> Any:
+        return with_input_size(content)
 
     @field_validator("methods", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from satl.config.catalogue import IMAGENET_WEIGHTS, PACKAGED_WEIGHTS
 from satl.config.explain import suggestion
+from satl.config.input_size import PUBLISHED
 from satl.core.strict import Strict, setting
 
 
@@ -15,19 +16,21 @@ class Model(Strict):
     backbone: str = Field(
         "resnet101",
         pattern=r"^(timm/)?[A-Za-z0-9_.]+$",
-        description="resnet18, resnet50, resnet101 (torchvision's), tiny, or any convolutional "
-        "network of timm's by its name there (timm/resnet50 is timm's)",
+        description="resnet18, resnet50, resnet101 (torchvision's), tiny, or any network of "
+        "timm's by its name there, such as convnext_tiny, swin_tiny_patch4_window7_224 or "
+        "vit_small_patch16_dinov3 (timm/resnet50 is timm's)",
     )
     frozen: str | None = Field(
         None,
         min_length=1,
-        description="name of the last frozen stage, e.g. layer3; all: the whole backbone is "
-        "frozen; none: nothing is; by default all but the last stage is frozen",
+        description="name of the last frozen stage or block, e.g. layer3, blocks_7; all: the whole "
+        "backbone is frozen; none: nothing is; by default all but the last is frozen",
     )
     weights: str = Field(
         "imagenet",
         description="imagenet (torchvision's IMAGENET1K_V1, downloaded; for tf_efficientnet_lite0 "
-        "installed with this suite), glyphs (a short pre-training on single glyphs), random, or "
+        "installed with this suite), hub (of a network of timm's, downloaded by its name there), "
+        "glyphs (a short pre-training on single glyphs), random, or "
         "the path of a state_dict (.pt, .safetensors)",
     )
     feature_dim: int = Field(1024, ge=1, description="D, channels after the 1x1 convolution")
@@ -41,7 +44,7 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _check_weights(self) -> "Model":
-        known = ("imagenet", "glyphs", "random")
+        known = ("imagenet", "hub", "glyphs", "random")
         if self.weights not in known and not set(self.weights) & set("./\\"):
             raise ValueError(
                 f"weights {self.weights!r}{suggestion(self.weights, known)}: neither one of "
@@ -52,7 +55,13 @@ class Model(Strict):
             raise ValueError(
                 f"there are no ImageNet weights for backbone {self.backbone!r}"
                 f"{suggestion(self.backbone, at_hand)} to be had, only for "
-                f"{', '.join(at_hand)}: set `weights` to the path of a state_dict"
+                f"{', '.join(at_hand)}: set `weights` to the path of a state_dict, or to hub for "
+                "those that timm downloads"
+            )
+        if self.weights == "hub" and self.backbone in PUBLISHED:
+            raise ValueError(
+                f"weights hub: {self.backbone} is not timm's; for torchvision's weights set "
+                "`weights: imagenet`, or name timm's network, such as timm/resnet50"
             )
         words = self.word_vectors
         if words is not None and words != "glove" and not set(words) & set("./\\"):
@@ -95,8 +104,18 @@ class Training(Strict):
     )
     compile: bool = Field(False, description="torch.compile the network")
     drop_last: bool = Field(True, description="leave out the last, incomplete training batch")
-    resize: int = Field(512, ge=8, description="side of the square before the random crop")
-    image_size: int = Field(448, ge=8, description="side of the square that the network sees")
+    resize: int = Field(
+        512,
+        ge=8,
+        description="side of the square before the random crop; for a network of timm's by "
+        "default image_size divided by the share that its own protocol crops",
+    )
+    image_size: int = Field(
+        448,
+        ge=8,
+        description="side of the square that the network sees; for a network of timm's by default "
+        "that for which its weights were trained",
+    )
     crop_scales: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [1.0, 0.875, 0.75, 0.625, 0.5], min_length=1, description="crop sides, of `resize`"
     )

@@ -9,17 +9,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from satl.config import Experiment, SourceOverride
+from satl.config import Experiment, Model, SourceOverride
 from satl.config.catalogue import CATALOGUE, GLOVE, IMAGENET_WEIGHTS, Checks, Source
 
 
 def sources_of(experiment: Experiment) -> dict[str, Source]:
-    """The whole catalogue, with the addresses and checks of `sources` in the experiment file."""
+    """The whole catalogue, with the addresses and checks of `sources` in the experiment file.
+
+    And the weights of timm's hub that the experiment asks for, if it does.
+    """
     overrides = experiment.sources
-    return {
+    catalogue = {
         name: _overridden(source, overrides[name]) if name in overrides else source
         for name, source in CATALOGUE.items()
     }
+    return {**catalogue, **_hub_weights(experiment.model)}
+
+
+def _hub_weights(model: Model) -> dict[str, Source]:
+    if model.weights != "hub":
+        return {}
+    name = model.backbone.removeprefix("timm/")
+    file = f"{name}.safetensors"
+    return {file: Source((), provides=f"weights/timm/{file}", size=0, hub=name)}
 
 
 def _overridden(source: Source, override: SourceOverride) -> Source:
@@ -36,7 +48,7 @@ def _overridden(source: Source, override: SourceOverride) -> Source:
 
 def provided(experiment: Experiment, name: str) -> Path:
     """The file or folder that source `name` becomes."""
-    return Path(experiment.data_folder, CATALOGUE[name].provides)
+    return Path(experiment.data_folder, sources_of(experiment)[name].provides)
 
 
 def receipt(experiment: Experiment, name: str) -> Path:
@@ -52,15 +64,17 @@ def is_user_provided(experiment: Experiment, name: str) -> bool:
 def source_of(experiment: Experiment, path: str) -> str | None:
     """The source that is, or holds, the configured `path`; None where the user provides it."""
     wanted = Path(os.path.abspath(path))
-    for name in CATALOGUE:
+    for name in sources_of(experiment):
         if wanted.is_relative_to(os.path.abspath(provided(experiment, name))):
             return None if is_user_provided(experiment, name) else name
     return None
 
 
 def weights_path(experiment: Experiment) -> str | None:
-    """Where ImageNet's weights lie, or will; None unless the experiment downloads them."""
+    """Where ImageNet's or the hub's weights lie, or will; None unless it downloads them."""
     model = experiment.model
+    for name in _hub_weights(model):
+        return str(provided(experiment, name))
     if model.weights != "imagenet" or model.backbone not in IMAGENET_WEIGHTS:
         return None
     return str(provided(experiment, IMAGENET_WEIGHTS[model.backbone]))
@@ -80,7 +94,7 @@ def needed(experiment: Experiment) -> list[str]:
         *filter(None, (weights_path(experiment), vectors_path(experiment))),
     ]
     found = {source_of(experiment, path) for path in paths}
-    return [name for name in CATALOGUE if name in found]
+    return [name for name in sources_of(experiment) if name in found]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -13,6 +13,7 @@ from satl.config.catalogue import Checks, Source
 from satl.core.errors import UserError
 from satl.download.checksums import Fingerprint, fingerprint
 from satl.download.http import RetryPolicy, SourceUnavailable, Stopped, Transfer
+from satl.download.hub import fetch_weights
 from satl.download.unpack import check_space, is_archive
 
 LOG = logging.getLogger(__name__)
@@ -73,7 +74,9 @@ class Fetcher:
 
     def obtain(self) -> Obtained:
         """The file, complete and verified. Raises UserError, Stopped or OSError."""
-        return self._local() if self.source.path else self._cached() or self._download()
+        if self.source.path:
+            return self._local()
+        return self._cached() or (self._from_hub() if self.source.hub else self._download())
 
     def _verify(self, file: Path) -> tuple[Fingerprint, str | None]:
         with self.progress.bar("checking") as bar:
@@ -120,6 +123,19 @@ class Fetcher:
             f" as `sources: {{{name}: {{path: FILE}}}}` in the "
             "config; `urls:` instead of `path:` names other addresses"
         )
+
+    def _from_hub(self) -> Obtained:
+        name = self.source.hub
+        LOG.info("%s: from timm's hub", self.archive.name)
+        fetch_weights(name, self.archive)
+        found, fault = self._verify(self.archive)
+        if fault:
+            self.archive.unlink()
+            raise UserError(
+                f"{name}: the weights in timm's hub are not those of the first download ({fault}); "
+                "if they are wanted, delete its receipt"
+            )
+        return Obtained(self.archive, f"timm's hub: {name}", found)
 
     def _from(self, url: str) -> Fingerprint:
         """Download from `url` and verify, twice at most. Raises SourceUnavailable."""

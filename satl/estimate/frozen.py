@@ -1,6 +1,7 @@
 """What the frozen stages of a backbone do to an image, counted on tensors without data."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,18 +34,25 @@ class FrozenCount:
 
 def random_backbone(experiment: Experiment) -> Backbone:
     """The experiment's backbone before any weights have been downloaded."""
-    name = experiment.model.backbone
-    return build_backbone(name, initial_weights(name, "random"), experiment.model.frozen)
+    model, side = experiment.model, experiment.training.image_size
+    weights = initial_weights(model.backbone, "random")
+    return build_backbone(model.backbone, weights, model.frozen, side)
 
 
 def count_frozen(backbone: Backbone, side: int) -> FrozenCount:
     """Of images of `side` × `side` pixels."""
-    stages = backbone.frozen
-    largest = 0
+    stages, sizes = backbone.frozen, [0]
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel())
+
+    # Inside of stages, too: a transformer's hidden layers are wider than what it passes on.
+    parts = [module for module in stages.modules() if module is not stages]
+    hooks = [part.register_forward_hook(note) for part in parts]
     with WITHOUT_DATA, FlopCounterMode(display=False) as flops, torch.no_grad():
-        maps = torch.zeros(1, 3, side, side)
-        for stage in stages if isinstance(stages, nn.Sequential) else [stages]:
-            maps = stage(maps)
-            largest = max(largest, maps.numel())
+        maps = stages(torch.zeros(1, 3, side, side))
+    for hook in hooks:
+        hook.remove()
     weight_bytes = sum(p.nbytes for p in stages.parameters())
-    return FrozenCount(float(flops.get_total_flops()), maps, largest, weight_bytes)
+    return FrozenCount(float(flops.get_total_flops()), maps, max(sizes), weight_bytes)

@@ -1,6 +1,6 @@
-"""Convolutional backbones, cut into a frozen part and the last stages, which methods train.
+"""Backbones, cut into a frozen part and the last stages, which methods train.
 
-Which networks there are, and how each is built, is in backbone_networks.py.
+Which networks there are, and how each is built, is in satl.models.networks.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,15 @@ from satl.config import Model
 from satl.config.explain import suggestion
 from satl.core.errors import UserError
 from satl.core.seeds import derive_seed
-from satl.models.backbone_networks import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
+from satl.models.networks import (
     OWN,
-    Stages,
     build_network,
     build_stages,
-    in_sequence,
     input_statistics,
-    whole_names,
 )
-from satl.models.weights import load_by_name, load_weights
+from satl.models.networks.stages import IMAGENET_MEAN, IMAGENET_STD, Stages, in_sequence
+from satl.models.networks.timm_create import check_hub
+from satl.models.weights import load_weights
 
 __all__ = [
     "Backbone", "build_backbone", "build_network", "check_backbone", "initial_weights",
@@ -38,8 +35,10 @@ __all__ = [
 class Backbone:
     """`frozen` (stem … layer3) is shared and in eval mode; `last` (layer4) is to be copied.
 
+    What passes from one to the other is the network's own affair: feature maps, or tokens.
+
     Attributes:
-        channels: of the feature map behind `last`.
+        channels: of the feature map (B, channels, H, W) behind `last`.
         mean, std: per channel, of images in 0..1: what the inputs of `frozen` are scaled by.
     """
 
@@ -68,20 +67,26 @@ def initial_weights(name: str, source: str, seed: int = 0) -> dict[str, Tensor]:
     return load_weights(Path(source))
 
 
-def build_backbone(name: str, weights: dict[str, Tensor], frozen: str | None = None) -> Backbone:
+def build_backbone(
+    name: str,
+    weights: dict[str, Tensor],
+    frozen: str | None = None,
+    image_size: int | None = None,
+) -> Backbone:
     """Cut the network after a stage and freeze the first part.
 
     Args:
         name: the backbone, as in the config.
         weights: a state_dict of the whole network; its classifier is ignored.
         frozen: the last frozen stage, `all` or `none`; None: all stages but the last.
+        image_size: side of the images, which matters to transformers; None: the network's own.
 
     Raises:
-        UserError: there is no such network or stage; `weights` are not those of this network.
+        UserError: there is no such network or stage, `weights` are not those of this network, or
+            it takes no images of this size.
     """
-    stages = build_stages(name)
+    stages = build_stages(name, image_size, weights)
     count = frozen_count(stages, name, frozen)
-    load_by_name(in_sequence(stages.modules), weights, whole_names(name), name)
     parts = list(stages.modules.items())
     first: nn.Module = in_sequence(dict(parts[:count])).requires_grad_(False).eval()
     if name in OWN:
@@ -94,6 +99,12 @@ def frozen_count(stages: Stages, name: str, frozen: str | None) -> int:
     """How many of a network's modules are frozen. Raises UserError that names the stages."""
     if frozen in ("all", "none"):
         return len(stages.modules) if frozen == "all" else 0
+    if not stages.cuts:
+        raise UserError(
+            f"model.frozen: {name} cannot be cut into frozen and trained stages: set all (the "
+            "whole network is frozen) or none (it is trained whole), or choose another network, "
+            "such as convnext_tiny, swin_tiny_patch4_window7_224 or vit_small_patch16_224"
+        )
     if frozen is None:
         return list(stages.modules).index(stages.cuts[-2]) + 1
     cut = frozen.replace(".", "_")
@@ -105,10 +116,18 @@ def frozen_count(stages: Stages, name: str, frozen: str | None) -> int:
     return list(stages.modules).index(cut) + 1
 
 
-def check_backbone(model: Model) -> None:
-    """Raises UserError if there is no such backbone or stage; loads no weights."""
+def check_backbone(model: Model, image_size: int | None = None) -> None:
+    """Check what the section says, before any weights are there.
+
+    Raises:
+        UserError: there is no such backbone or stage, it takes no images of this size, or timm's
+            hub has no weights of it.
+    """
     with torch.device("meta"):
-        frozen_count(build_stages(model.backbone), model.backbone, model.frozen)
+        stages = build_stages(model.backbone, image_size)
+    frozen_count(stages, model.backbone, model.frozen)
+    if model.weights == "hub":
+        check_hub(model.backbone)
 
 
 def fold_batch_norm(stages: nn.Module) -> nn.Module:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from satl.config.catalogue import PACKAGED_WEIGHTS
 from satl.core.errors import UserError
-from satl.models.backbone_networks import build_network
+from satl.models.networks import build_network
 from satl.models.weights import load_weights, renamed_by_order
 
 

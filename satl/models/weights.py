@@ -1,6 +1,6 @@
 """State_dicts of backbones: read from files, and loaded by name or by order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -33,39 +33,64 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_by_name(
-    stages: nn.Module, weights: dict[str, Tensor], whole: Iterable[str], name: str
+    stages: nn.Module, weights: Mapping[str, Tensor], whole: Iterable[str], name: str
 ) -> None:
-    """Load `weights` of a whole classification network into its stages.
+    """Load `weights` of a whole classification network into its stages, shapes checked.
+
+    Args:
+        stages: changed in place.
+        weights, whole, name: see `matched`.
+
+    Raises:
+        UserError: it names what is missing, what is unknown, and what has another shape.
+    """
+    own = stages.state_dict()
+    shapes = {key: value.shape for key, value in own.items()}
+    stages.load_state_dict({**own, **matched(own, weights, whole, name, shapes)})
+
+
+def matched(
+    own: Iterable[str],
+    weights: Mapping[str, Tensor],
+    whole: Iterable[str],
+    name: str,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Tensor]:
+    """Those of the `weights` of a whole classification network that its feature part has.
 
     Names count up to `.` against `_`: as stages, timm's `stages.0` is called `stages_0`. Weights of
     the classifier are ignored, and so is a missing `num_batches_tracked`.
 
     Args:
-        stages: changed in place.
+        own: the names of the feature part.
         weights: the state_dict.
         whole: all names in the state_dict of the whole network.
         name: of the backbone, for errors.
+        shapes: that the weights must have, by names of `own`; None: any.
+
+    Returns:
+        By the names of `own`.
 
     Raises:
         UserError: it names what is missing, what is unknown, and what has another shape.
     """
     given = {_plain(key): value for key, value in weights.items()}
     known = {_plain(key) for key in whole}
-    own = stages.state_dict()
-    missing = [key for key in own if _plain(key) not in given]
+    found = {key: given[_plain(key)] for key in own if _plain(key) in given}
+    missing = [key for key in own if key not in found]
     problems = {
         "missing": [key for key in missing if not key.endswith("num_batches_tracked")],
         "unknown": [key for key in weights if _plain(key) not in known],
         "of another shape": [
-            f"{key} {tuple(given[_plain(key)].shape)}, not {tuple(value.shape)}"
-            for key, value in own.items()
-            if _plain(key) in given and given[_plain(key)].shape != value.shape
+            f"{key} {tuple(found[key].shape)}, not {tuple(shape)}"
+            for key, shape in (shapes or {}).items()
+            if key in found and found[key].shape != shape
         ],
     }
     if any(problems.values()):
         said = "; ".join(f"{what}: {_some(keys)}" for what, keys in problems.items() if keys)
         raise UserError(f"model.weights: not weights of backbone {name!r}: {said}")
-    stages.load_state_dict({key: given.get(_plain(key), value) for key, value in own.items()})
+    return found
 
 
 def renamed_by_order(weights: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:

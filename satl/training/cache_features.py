@@ -56,7 +56,9 @@ def cache_features(
     if getattr(training, key) is None:
         raise UserError(f"training.{key} is not set: there is nothing to cache")
     prepare_torch(training, device)
-    backbone = build_backbone(model.backbone, load_weights(weights), model.frozen)
+    backbone = build_backbone(
+        model.backbone, load_weights(weights), model.frozen, training.image_size
+    )
     frozen = frozen_stages(backbone, training, device)
     views, draw, augment = _views(part, training)
     side = training.image_size if augment is _as_it_is else training.resize

@@ -104,9 +104,8 @@ def _train_together(
 ) -> list[UserError]:
     """Train all of them side by side; returns why runs dropped out, if any did."""
     with stop_requests() as stop:
-        backbone = build_backbone(
-            shared.model.backbone, shared.backbone_weights, shared.model.frozen
-        )
+        model, side = shared.model, shared.training.image_size
+        backbone = build_backbone(model.backbone, shared.backbone_weights, model.frozen, side)
         runs = [
             _resumed(build_run(job.spec, shared, backbone, seed, job.entry.checkpoint))
             for job in waiting

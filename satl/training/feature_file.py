@@ -22,7 +22,10 @@ def description_of(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """(views, N, channels, H, W) float16 maps of N images, and the digest of their bytes."""
+    """(views, N, …) float16 maps of N images, and the digest of their bytes.
+
+    The rest of the shape is what the frozen part gives of an image: (channels, H, W), or tokens.
+    """
 
     maps: np.ndarray
     sha256: str
@@ -47,7 +50,7 @@ class FeatureFile:
             raise UserError(f"{path}: not a feature file, or damaged ({error}); {again}") from error
         if described.get("images") != table_digest:
             raise UserError(f"{path}: holds features of other images; {again}")
-        if maps.dtype != np.float16 or maps.ndim != 5:
+        if maps.dtype != np.float16 or maps.ndim < 3:
             raise UserError(f"{path}: holds {maps.dtype} of {maps.ndim} dimensions; {again}")
         return cls(maps, described["sha256"])
 
@@ -60,7 +63,7 @@ def write(
     Args:
         path: the `.npy` file.
         shape: (views, N); the batches' lengths add up to views · N.
-        batches: (B, channels, H, W) float32, the first view of all images first.
+        batches: (B, …) float32, such as (B, channels, H, W), the first view of all images first.
         facts: goes into the description; `images` is the digest of the table.
 
     Raises:

@@ -37,6 +37,8 @@ Batches = Sequence[Sequence[int]]
 class Views(NamedTuple):
     """A training batch as an epoch shows it, as feature maps: (B, channels, H, W) each.
 
+    Of a transformer that is cut, tokens (B, L, D) instead; so in all of this module.
+
     `strong` is the strongly augmented view, where some method of the job asks for it.
     """
 

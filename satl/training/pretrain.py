@@ -30,7 +30,7 @@ def pretrain_on_glyphs(
         torch.use_deterministic_algorithms(True)
     images, classes = single_glyphs(options.images, options.image_size, options.seed)
     torch.manual_seed(derive_seed(options.seed, "pretraining"))
-    network = build_network(backbone, int(classes.max()) + 1)
+    network = build_network(backbone, int(classes.max()) + 1, options.image_size)
     statistics = input_statistics(backbone)
     network.to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(network.parameters())

@@ -1,7 +1,11 @@
 """Backbones: their frozen part is cut, folded and left alone."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from satl.config import Model
@@ -86,8 +90,12 @@ def test_inputs_are_scaled_as_the_backbone_wants_them():
     ("model", "message"),
     [
         ({"backbone": "resnet1010"}, r"unknown backbone 'resnet1010' \(did you mean 'resnet101'"),
-        ({"backbone": "swin_tiny_patch4_window7_224"}, r"layout NHWC, not NCHW"),
-        ({"backbone": "hrnet_w18_small"}, r"is no sequence of stages"),
+        (
+            {"backbone": "resnet50d.bt_in1k"},
+            r"no weights 'bt_in1k' .*ra2_in1k",
+        ),
+        ({"backbone": "hrnet_w18_small"}, r"model\.frozen: hrnet_w18_small cannot be cut.*none"),
+        ({"backbone": "swin_tiny_patch4_window7_224", "frozen": "layers_4"}, r"layers_2, layers_3"),
         ({"backbone": "resnet50", "frozen": "layer5"}, r"its stages are layer1, layer2, layer3"),
         ({"backbone": "convnext_atto", "frozen": "stages.9"}, r"'stages\.9'.*stages_0, stages_1"),
     ],
@@ -95,6 +103,22 @@ def test_inputs_are_scaled_as_the_backbone_wants_them():
 def test_what_cannot_be_cut_is_named(model, message):
     with pytest.raises(UserError, match=message):
         check_backbone(Model(weights="random", **model))
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "message"),
+    [
+        ("vit_tiny_patch16_224", 100, r"a multiple of 16, such as 96 or 112, not 100"),
+        ("swin_tiny_patch4_window7_224", 90, r"a multiple of 4, such as 88 or 92, not 90"),
+        ("vit_tiny_patch16_224", 9, r"a multiple of 16, such as 16 or 32, not 9"),
+        ("efficientformer_l1", 64, r"does not take images of 64 × 64 pixels; its own size is 224"),
+    ],
+)
+def test_a_size_that_does_not_suit_is_named_with_one_that_does(name, side, message):
+    model = Model(backbone=name, weights="random", frozen="all")
+    with pytest.raises(UserError, match=message):
+        check_backbone(model, side)
+    check_backbone(model, 224)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -134,3 +158,13 @@ def test_weights_of_other_names_are_loaded_by_their_order():
     first = next(iter(theirs))
     with pytest.raises(UserError, match=f"{first} .* stands where the network has conv_stem"):
         renamed_by_order({**theirs, first: torch.zeros(1)}, ours)
+
+
+def test_the_backbones_of_the_documentation_are_right():
+    page = Path(__file__).parents[2].joinpath("docs/extending.md").read_text(encoding="utf-8")
+    section = page.split("\n## A backbone\n")[1].split("\n## ")[0]
+    examples = [yaml.safe_load(e) for e in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)]
+    assert len(examples) == 2
+    for example in examples:
+        side = example.get("training", {}).get("image_size")
+        check_backbone(Model(**example["model"]), side)

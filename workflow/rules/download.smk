@@ -2,8 +2,15 @@
 
 from snakemake.logging import logger
 
-from satl.download.needs import needed, provided, receipt, source_of, vectors_path, weights_path
-from satl.config.catalogue import CATALOGUE
+from satl.download.needs import (
+    needed,
+    provided,
+    receipt,
+    source_of,
+    sources_of,
+    vectors_path,
+    weights_path,
+)
 
 
 def downloads(*paths):
@@ -34,7 +41,7 @@ rule download:
     log:
         f"{RESULTS}/logs/download/{{source}}.log",
     wildcard_constraints:
-        source="|".join(map(re.escape, CATALOGUE)),
+        source="|".join(map(re.escape, sources_of(EXPERIMENT))),
     # The nodes of many clusters do not reach the net.
     localrule: True
     conda:
