@@ -301,36 +301,12 @@ def test_runs_without_resamples_make_no_claim(several):
     assert not table.comparisons.are_claims
 
 
-def test_other_settings_are_columns_after_the_average():
-    few = {"few": {"kind": "per_category", "positives": 5, "negatives": 20}, "single_positive": {}}
-    scores = {0.1: 50.0, 0.5: 60.0, "few": 40.0, "single_positive": 30.0}
-    runs = [run("satl", known, score) for known, score in scores.items()]
-    table = result_table(config(observe=few), "glyphs", runs)
-    assert table.columns == ("0.10", "0.50", "average", "few", "single_positive")
-    assert table.headings == ("10 %", "50 %", "average", "few", "single_positive")
-    assert [cell.mean for cell in cells(table, 0, "satl")] == [50, 60, 55, 40, 30]
-    described = (
-        "few (per_category: seed 0, positives 5, negatives 20); "
-        "single_positive (single_positive: seed 1200, positives 1, negatives 0)."
-    )
-    assert any(note.endswith(described) for note in table.notes)
-    assert any(note.startswith("8 of 12 runs are missing") for note in table.notes)
-
-
-def test_without_known_ratios_there_is_no_average():
-    settings = {"a": {"kind": "random", "known_ratio": 0.02}, "single_positive": {}}
-    runs = [run("satl", known, score) for known, score in (("a", 50.0), ("single_positive", 30.0))]
-    table = result_table(config(known_ratios=[], observe=settings), "glyphs", runs)
-    assert table.columns == ("a", "single_positive")
-    assert [cell.mean for cell in cells(table, 0, "satl")] == [50, 30]
-
-
 def test_what_has_no_ground_truth_is_said():
     runs = [run("satl", 0.1, 50.0), run("satl", "as_is", 40.0)]
     runs[1].metrics.update(
         test_entries={"judged": 7000, "all": 10000}, hidden_entries={"judged": 0, "all": 9}
     )
-    notes = result_table(config(observe="as_is"), "glyphs", runs).notes
+    notes = result_tables(config(observe="as_is"), "glyphs", runs)[1].notes
     assert any("7,000 are known and judged; the others count in no metric" in n for n in notes)
     assert any("behind the unknown training labels (as_is): how good" in n for n in notes)
     plain = result_table(config(), "glyphs", runs[:1]).notes
