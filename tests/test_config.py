@@ -153,6 +153,15 @@ def test_settings_beside_known_ratios(schema):
     assert alone.known("d") == alone.tables("d")["d"].known == ["single_positive"]
 
 
+def test_masks_by_size_and_place_take_a_format_with_boxes():
+    content = changed(observe={"large": {"kind": "salient", "by": "size"}})
+    large = parse(content, "x").observation("large")
+    assert (large.by, large.positives, large.seed) == ("size", 1, 0)
+    content["datasets"] = {"d": VG}
+    with pytest.raises(UserError, match=r"observe\.large: depends on boxes .* format vg of 'd'"):
+        parse(content, "x")
+
+
 def test_a_data_set_whose_labels_are_partial_as_they_are():
     datasets = {"d": GLYPHS, "partial": {**GLYPHS, "observe": "as_is"}}
     experiment = parse(changed(datasets=datasets), "x")

@@ -164,6 +164,13 @@ class Experiment(Strict):
                     f"observe.{name}: counts labels per category, of which the few images held "
                     "out would show nearly all; leave `validation` out, or this entry"
                 )
+            for dataset, section in self.datasets.items():
+                if entry.needs_objects and not (section.has_boxes or section.observe):
+                    raise ValueError(
+                        f"observe.{name}: depends on boxes of objects, which format "
+                        f"{section.format} of {dataset!r} does not have; leave this entry out, or "
+                        "put the data set into an experiment of its own"
+                    )
         if "average" in self.observe:
             raise ValueError("observe.average: the average over known ratios has this name")
         check_distinct([name for dataset in self.datasets for name in self.tables(dataset)])

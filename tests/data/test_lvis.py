@@ -74,6 +74,16 @@ def test_through_the_table_command(folder):
     assert LabelTable.load(folder / "t.npz").labels.tolist() == [[1, 1, -1], [-1, -1, 0]]
 
 
+def test_boxes_tell_sizes_and_places(folder):
+    edit(folder, lambda c: c["images"][0].update(width=16, height=12))
+    objects = read(folder).objects
+    assert (objects.rows.tolist(), objects.columns.tolist()) == ([0], [1])
+    assert objects.area.tolist() == [1]
+    assert objects.closeness[0] == pytest.approx(1 / (7.5**2 + 5.5**2) ** 0.5)
+    edit(folder, lambda c: c["annotations"][0].pop("bbox"))
+    assert read(folder).objects is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -82,7 +92,8 @@ def test_through_the_table_command(folder):
         (lambda c: c["images"][0].update(neg_category_ids=[4]), "image 9 has category 4 both pre"),
         (lambda c: c["images"][1].pop("coco_url"), "image 4 has no `file_name` and no `coco_url`"),
         (lambda c: c["annotations"][0].update(category_id=5), "annotation 1 names category_id 5"),
-        (lambda c: c.update(images=[], annotations=[]), "lists no image"),
+        (lambda c: c.update(images=[], annotations=[]), "its list 'images' is missing or empty"),
+        (lambda c: c.update(annotations=["x"]), "an entry of 'annotations' is no record"),
     ],
 )
 def test_inconsistent_annotations_are_named(folder, change, message):
