@@ -21,13 +21,19 @@ def read_published(path: Path) -> pd.DataFrame:
 
 
 def published_block(quoted: pd.DataFrame, columns: tuple[str, ...], first_note: int) -> Block:
-    """Rows as quoted; the stated average only beside all the ratios that it is made of."""
+    """Rows as quoted; the stated average only beside all the ratios that it is made of.
+
+    Rows that state nothing but an average are left out where it is not shown.
+    """
+    ratios = [name for name in quoted if name not in ("method", "source", AVERAGE)]
     cells = quoted.reindex(columns=list(columns)).astype(float)
     if AVERAGE in columns:
-        ratios = list(columns[: columns.index(AVERAGE)])
-        shows_all = set(quoted.columns) - {"method", "source", AVERAGE} <= set(ratios)
-        mean = cells[ratios].mean(axis="columns", skipna=False)
-        cells[AVERAGE] = cells[AVERAGE].fillna(mean) if shows_all else mean
+        shown = list(columns[: columns.index(AVERAGE)])
+        mean = cells[shown].mean(axis="columns", skipna=False)
+        cells[AVERAGE] = cells[AVERAGE].fillna(mean) if set(ratios) <= set(shown) else mean
+    states_average = quoted.reindex(columns=[AVERAGE]).notna().any(axis="columns")
+    lost = states_average & quoted[ratios].isna().all(axis="columns") & cells.isna().all(axis=1)
+    quoted, cells = quoted[~lost], cells[~lost]
     sources = list(dict.fromkeys(quoted["source"]))
     rows = [
         Row(method, tuple(map(Cell, values)), source, first_note + sources.index(source))

@@ -141,6 +141,18 @@ def test_published_average_is_the_stated_one_beside_all_its_ratios(published):
     assert cells(result_table(every, "glyphs", []), 2, "Odd")[-1].text == "70.1"
 
 
+def test_a_published_average_alone_is_shown_where_all_its_ratios_are(published):
+    with open(published["glyphs"]["published"], "a") as file:
+        file.write("Later,B,,,,71.5\n")
+    every = config(datasets=published, known_ratios=[0.1, 0.5, 0.9])
+    table = result_table(every, "glyphs", [])
+    assert [cell.text for cell in cells(table, 2, "Later")] == ["–", "–", "–", "71.5"]
+    assert any(note.startswith("Quoted from B;") for note in table.notes)
+    two = result_table(config(datasets=published), "glyphs", [])
+    assert [row.method for row in two.blocks[2].rows] == ["SSGRL", "SATL"]
+    assert not any("Quoted from B;" in note for note in two.notes)
+
+
 def test_published_file_without_source_is_named(tmp_path):
     path = tmp_path / "bare.csv"
     path.write_text("method,0.10\nSSGRL,60\n")
@@ -158,6 +170,11 @@ def test_the_quoted_tables_are_whole(name, rounding):
     ratios = [f"0.{tens}0" for tens in range(1, 10)]
     filled = quoted.dropna()
     assert list(quoted["method"][quoted["average"].isna()]) == ["SATL"]
+    alone = quoted[ratios].isna().all(axis=1) & quoted["average"].notna()
+    assert len(filled) + alone.sum() + 1 == len(quoted)
+    assert alone.sum() and quoted["source"][alone].str.contains("the average alone").all()
+    # What both papers have is quoted once.
+    assert not quoted.duplicated(["method", "average"]).any()
     assert (filled[ratios].mean(axis=1) - filled["average"]).abs().max() < rounding
 
 
