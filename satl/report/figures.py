@@ -11,6 +11,7 @@ from satl.config import Experiment, Known, Shown
 from satl.core.files import write_json
 from satl.report.comparison_plots import comparison_plots
 from satl.report.evaluated import Run, commits, extent, has_truth, titled
+from satl.report.plot_distance_dots import distance_dots
 from satl.report.plot_distances import distance_figure
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
@@ -25,6 +26,8 @@ from satl.runs.fingerprint import name_of
 from satl.runs.layout import run_keys
 
 log = logging.getLogger(__name__)
+
+MOST_LINES = 9  # in a panel: beyond, colours alone no longer tell them apart
 
 
 def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list[Path]:
@@ -177,7 +180,10 @@ def _distance_plot(
         return
     title = f"Kolmogorov–Smirnov distance of known and hidden labels on {dataset}, last epoch"
     shown = [run for run in runs if run.key in means]
-    yield Plot(name, dataset, title, shown, distance_figure(pd.concat(rows), styles))
+    table = pd.concat(rows)
+    crowded = table["method"].nunique() > MOST_LINES
+    figure = distance_dots(table) if crowded else distance_figure(table, styles)
+    yield Plot(name, dataset, title, shown, figure)
 
 
 def _quality(run: Run) -> pd.DataFrame:
