@@ -1,6 +1,7 @@
 """Annotations in LVIS's format: positives, verified negatives, and what nobody looked for."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,21 @@ def test_boxes_tell_sizes_and_places(folder):
     assert objects.closeness[0] == pytest.approx(1 / (7.5**2 + 5.5**2) ** 0.5)
     edit(folder, lambda c: c["annotations"][0].pop("bbox"))
     assert read(folder).objects is None
+
+
+def test_annotations_are_not_held_in_memory(folder):
+    outlines = [[0.5 + number for number in range(20_000)]] * 60
+    edit(folder, lambda c: c["annotations"].extend(
+        {"id": 2 + at, "image_id": 9, "category_id": 4, "bbox": [0, 0, 1, 1], "segmentation": one}
+        for at, one in enumerate(outlines)
+    ))  # fmt: skip
+    read(folder)  # what is imported now does not count below
+    tracemalloc.start()
+    read(folder)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    size = (folder / "lvis.json").stat().st_size
+    assert size > 8e6 and peak < size / 4
 
 
 @pytest.mark.parametrize(
