@@ -1,11 +1,14 @@
 """A small COCO-style data set of generated pictures, and tables made of it."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from file_server import serving
 from PIL import Image
 from trials import every_epoch_saves, shared, weights  # noqa: F401 (fixtures)
 
@@ -100,3 +103,24 @@ def pytest_terminal_summary(terminalreporter, config):
     for benchmark in noted:
         values = ", ".join(f"{name} {value:,}" for name, value in benchmark.extra_info.items())
         terminalreporter.write_line(f"{benchmark.name:40} {values}")
+
+
+@pytest.fixture
+def table(train_table, tmp_path) -> LabelTable:
+    """A table of 24 images that a test may damage."""
+    shutil.copytree(train_table.folder, tmp_path / "images")
+    return replace(train_table, folder=str(tmp_path / "images"))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def web(server):
+    """A server that nobody has asked for anything yet."""
+    server.seen.clear()
+    server.served = 0
+    return server

@@ -29,7 +29,7 @@ def imported_by(statement):
 
 def test_the_engine_needs_neither_mlflow_nor_snakemake_nor_the_report():
     loaded = imported_by("import satl.training.engine")
-    assert not loaded & {"mlflow", "snakemake", "pycocotools", "matplotlib", "sklearn", "seaborn"}
+    assert not loaded & {"mlflow", "snakemake", "ijson", "matplotlib", "sklearn", "seaborn"}
 
 
 def test_the_workflow_imports_no_array_code():

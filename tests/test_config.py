@@ -139,7 +139,12 @@ def test_without_timm_the_sizes_are_asked_for(monkeypatch):
         ({"ablations": {"a": []}}, r"ablations\.a: list should have at least 1"),
         (
             {"datasets": dict.fromkeys(("d", "d-a"), GLYPHS), "ablations": {"a": ["satl"]}},
-            r"a data set and an ablation would share the table 'd-a'",
+            r"two tables would be called 'd-a': .*; give one of these another name",
+        ),
+        ({"ablations": {"differences": ["satl"]}}, r"two tables would be called 'd-differences'"),
+        (
+            {"ablations": {"a": ["satl"]}, "observe": {"a": {"kind": "single_positive"}}},
+            r"two tables would be called 'd-a'",
         ),
         ({"name": "../up"}, r"name: "),
         ({"device": "gpu"}, r"device: .*found 'gpu'"),
@@ -172,12 +177,22 @@ def test_settings_beside_known_ratios(schema):
     schema.validate(content)
     experiment = parse(content, "x")
     assert experiment.known("d") == [0.1, "single_positive", "few"]
-    assert experiment.compared("d") == [0.1]
+    known = {name: shown.known for name, shown in experiment.tables("d").items()}
+    assert known == {"d": [0.1], "d-single_positive": ["single_positive"], "d-few": ["few"]}
     seeds = [experiment.observation(known).seed for known in experiment.known("d")]
     assert seeds == [3, 1200, 3]
     assert parse(experiment.source(), "x") == experiment
     alone = parse(changed(known_ratios=[], observe="single_positive"), "x")
-    assert alone.known("d") == alone.compared("d") == ["single_positive"]
+    assert alone.known("d") == alone.tables("d")["d"].known == ["single_positive"]
+
+
+def test_masks_by_size_and_place_take_a_format_with_boxes():
+    content = changed(observe={"large": {"kind": "salient", "by": "size"}})
+    large = parse(content, "x").observation("large")
+    assert (large.by, large.positives, large.seed) == ("size", 1, 0)
+    content["datasets"] = {"d": VG}
+    with pytest.raises(UserError, match=r"observe\.large: depends on boxes .* format vg of 'd'"):
+        parse(content, "x")
 
 
 def test_a_data_set_whose_labels_are_partial_as_they_are():
@@ -207,12 +222,17 @@ def test_what_is_wrong_with_options_is_named(options, message):
     assert "methods.partial_bce.q: unknown key; there are divisor" in str(error.value)
 
 
+def rows(experiment):
+    """The methods of each table of the data set d."""
+    return {name: shown.methods for name, shown in experiment.tables("d").items()}
+
+
 def test_ablations_take_variants_out_of_the_main_table():
     methods = {"satl": {}, "a": {"method": "satl"}, "b": {"method": "satl"}, "partial_bce": {}}
-    assert parse(changed(methods=methods), "x").tables("d") == {"d": list(methods)}
+    assert rows(parse(changed(methods=methods), "x")) == {"d": list(methods)}
     ablations = {"one": ["b", "satl"], "two": ["partial_bce", "b"]}
     experiment = parse(changed(methods=methods, ablations=ablations), "x")
-    assert experiment.tables("d") == {
+    assert rows(experiment) == {
         "d": ["satl", "a", "partial_bce"], "d-one": ["b", "satl"], "d-two": ["partial_bce", "b"],
     }  # fmt: skip
     assert parse(experiment.source(), "x") == experiment
@@ -221,7 +241,7 @@ def test_ablations_take_variants_out_of_the_main_table():
 def test_a_main_table_that_would_be_empty_shows_all():
     methods = {"a": {"method": "satl"}, "b": {"method": "satl", "q": 0.9}}
     experiment = parse(changed(methods=methods, ablations={"q": ["a", "b"]}), "x")
-    assert experiment.tables("d") == {"d": ["a", "b"], "d-q": ["a", "b"]}
+    assert rows(experiment) == {"d": ["a", "b"], "d-q": ["a", "b"]}
 
 
 def test_numbers_without_a_point_are_numbers():

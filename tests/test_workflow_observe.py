@@ -44,7 +44,11 @@ OBSERVED = {
     },
     "methods": {"fixed_threshold": {"warmup": 0, "threshold": 0.5, "negative_threshold": 0.5}},
     "known_ratios": [0.5],
-    "observe": {"single_positive": None, "theirs": {"kind": "file", "path": "mask.npz"}},
+    "observe": {
+        "single_positive": None,
+        "large": {"kind": "salient", "by": "size"},
+        "theirs": {"kind": "file", "path": "mask.npz"},
+    },
     "model": {**TINY["model"], "weights": "random"},
     "training": {**TINY["training"], "epochs": 2},
     "report": {"resamples": 100},
@@ -78,14 +82,18 @@ def test_each_setting_has_its_labels_and_its_row(tree):
     full = LabelTable.load(results / "data/glyphs/train.npz").labels
     single = LabelTable.load(results / "data/glyphs/known-single_positive.npz").labels
     assert np.array_equal(single, uniform_observed(full, 1, 0, 1200))
+    large = LabelTable.load(results / "data/glyphs/known-large.npz")
+    assert ((large.labels > 0).sum(1) == 1).all() and large.objects is None
+    assert LabelTable.load(results / "data/glyphs/train.npz").objects is not None
+    assert "labels known: large" in (results / "tables/glyphs-large.md").read_text()
     theirs = LabelTable.load(results / "data/glyphs/known-theirs.npz")
     of_images = Mask.load(tree / "mask.npz").of_images(theirs, tree / "mask.npz")
     assert np.array_equal(theirs.labels != 0, of_images.known)
     summary = pd.read_csv(results / "summary.csv")
     last = summary[summary["selection"] == "last"]
     assert [*zip(last["dataset"], last["known_ratio"], strict=True)] == [
-        ("glyphs", "0.50"), ("glyphs", "single_positive"), ("glyphs", "theirs"),
-        ("unsure", "as_is"),
+        ("glyphs", "0.50"), ("glyphs", "large"), ("glyphs", "single_positive"),
+        ("glyphs", "theirs"), ("unsure", "as_is"),
     ]  # fmt: skip
     assert last["mAP"].between(0, 100).all()
 

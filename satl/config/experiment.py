@@ -13,9 +13,10 @@ from satl.config.input_size import with_input_size
 from satl.config.known import Known, SettingName, observe_entries
 from satl.config.methods import MethodEntry, method_entry
 from satl.config.report import Report
+from satl.config.shown import TUNED, Shown, check_distinct, tables_of
 from satl.config.sources import SourceOverride
 from satl.config.training import Model, Pretraining, Training
-from satl.config.tuning import TRIAL, Tuning, trials_of, tuned_table
+from satl.config.tuning import TRIAL, Tuning, trials_of
 from satl.core.strict import Name, Strict
 from satl.data.formats import FORMATS
 from satl.data.formats.base import DataFormat
@@ -53,8 +54,8 @@ class Experiment(Strict):
     )
     observe: dict[SettingName, Observed] = Field(
         {},
-        description="other ways in which labels are known, by name (docs/data.md): columns of "
-        "their own beside the known ratios",
+        description="other ways in which labels are known, by name (docs/data.md): a table of "
+        "its own each",
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
         [0], min_length=1, description="of the trainings; error bars need several"
@@ -154,12 +155,8 @@ class Experiment(Strict):
                     raise ValueError(f"ablations.{title}: {name!r} is not in `methods`{near}")
             if len(set(names)) < len(names):
                 raise ValueError(f"ablations.{title} names a method twice")
-            if title == "differences":
-                raise ValueError("ablations.differences: tables of differences have this name")
-        tables = [name for dataset in self.datasets for name in self.tables(dataset)]
-        for name in tables:
-            if tables.count(name) > 1:
-                raise ValueError(f"a data set and an ablation would share the table {name!r}")
+            if title == TUNED and self.tune:
+                raise ValueError("ablations.tuned: the table of `tune` has this name")
         return self
 
     @model_validator(mode="after")
@@ -173,8 +170,16 @@ class Experiment(Strict):
                     f"observe.{name}: counts labels per category, of which the few images held "
                     "out would show nearly all; leave `validation` out, or this entry"
                 )
+            for dataset, section in self.datasets.items():
+                if entry.needs_objects and not (section.has_boxes or section.observe):
+                    raise ValueError(
+                        f"observe.{name}: depends on boxes of objects, which format "
+                        f"{section.format} of {dataset!r} does not have; leave this entry out, or "
+                        "put the data set into an experiment of its own"
+                    )
         if "average" in self.observe:
             raise ValueError("observe.average: the average over known ratios has this name")
+        check_distinct([name for dataset in self.datasets for name in self.tables(dataset)])
         return self
 
     @model_validator(mode="after")
@@ -240,11 +245,6 @@ class Experiment(Strict):
             return [self.datasets[dataset].observe]
         return [*self.known_ratios, *self.observe]
 
-    def compared(self, dataset: str) -> list[Known]:
-        """What differences between methods average: the known ratios, else all other settings."""
-        known = self.known(dataset)
-        return [one for one in known if not isinstance(one, str)] or known
-
     def observation(self, known: Known) -> Observation:
         """What decides which labels are known, its seed filled in; `known` is one of `known`."""
         if not isinstance(known, str):
@@ -252,18 +252,17 @@ class Experiment(Strict):
         entry = self.observe.get(known) or KINDS[known].model_validate({})
         return entry.with_seed(self.mask_seed)
 
-    def tables(self, dataset: str) -> dict[str, list[str]]:
-        """The tables of `dataset`: which of `methods` each shows, by the name of its files.
+    def tables(self, dataset: str) -> dict[str, Shown]:
+        """The tables of `dataset`, by the name of their files; the first is the main table.
 
-        The first is the main table; where it would be empty, it shows all. The last, of
-        tuned methods, is there where the config says `tune`.
+        Of the methods that ablations name, the main tables show those under their own name, as
+        what variants are compared with. Where nothing would be left, they show all.
         """
         moved = {name for names in self.ablations.values() for name in names}
-        # A method under its own name stays, as what its variants are compared with.
         main = [n for n, entry in self.methods.items() if n not in moved or n == entry.method]
-        tables = {f"{dataset}-{title}": names for title, names in self.ablations.items()}
-        tuned = {tuned_table(dataset): list(self.methods)} if self.tune else {}
-        return {dataset: main or list(self.methods), **tables, **tuned}
+        tuned = {TUNED: list(self.methods)} if self.tune else {}
+        groups = {"": main or list(self.methods), **self.ablations, **tuned}
+        return tables_of(dataset, self.known(dataset), groups)
 
     def source(self) -> dict[str, Any]:
         """The experiment as its file would say it, with all defaults; `parse` reads it back."""

@@ -85,8 +85,3 @@ def _trial(entry: MethodEntry, rate: float | None, options: dict[str, Any]) -> M
         options={**entry.options, **options},
         learning_rate=entry.learning_rate if rate is None else rate,
     )
-
-
-def tuned_table(dataset: str) -> str:
-    """The name of the table that shows tuned methods."""
-    return f"{dataset}-tuned"

@@ -13,6 +13,7 @@ import numpy as np
 from satl.core.errors import UserError
 from satl.core.files import read_arrays, write_arrays
 from satl.core.labels import NEGATIVE, POSITIVE, UNKNOWN, check_label_code
+from satl.data.objects import Objects
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class LabelTable:
     `info` holds JSON-like facts about where the table comes from. A list of images without
     labels (what training may know of the test set) is a table of zeros. `file_digests` are the
     sha256 of the images' files as `satl images` found them, (N, 32) uint8; None before that.
+    `objects` are sizes and places of what the labels say, of formats with boxes; only masks use it.
     """
 
     folder: str
@@ -32,6 +34,7 @@ class LabelTable:
     labels: np.ndarray
     info: dict[str, Any] = field(default_factory=dict)
     file_digests: np.ndarray | None = None
+    objects: Objects | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.file_names), len(self.categories))
@@ -47,7 +50,8 @@ class LabelTable:
 
     def without_labels(self) -> "LabelTable":
         """The same images with every label unknown, and nothing else that tells of labels."""
-        return replace(self, labels=np.full_like(self.labels, UNKNOWN), info={"labels": "withheld"})
+        unknown = np.full_like(self.labels, UNKNOWN)
+        return replace(self, labels=unknown, info={"labels": "withheld"}, objects=None)
 
     def check_is_ground_truth(self, what: str) -> None:
         """Raises UserError if labels were hidden here; unknown ones may be the data set's own.
@@ -85,6 +89,7 @@ class LabelTable:
             image_ids=self.image_ids[rows],
             labels=self.labels[rows],
             file_digests=None if self.file_digests is None else self.file_digests[rows],
+            objects=None if self.objects is None else self.objects.select(rows),
         )
 
     def counts(self) -> dict[str, Any]:
@@ -105,7 +110,8 @@ class LabelTable:
     def digest(self) -> str:
         """sha256 over images, categories and labels: the same table, the same digest.
 
-        The folder does not count: a data set may be moved.
+        The folder does not count: a data set may be moved. Nor do `objects`: what they change is
+        which labels are known.
         """
         names = json.dumps([self.image_ids.tolist(), self.file_names, self.categories]).encode()
         return hashlib.sha256(names + self.labels.tobytes()).hexdigest()
@@ -132,6 +138,7 @@ class LabelTable:
             folder=np.array(self.folder),
             info=np.array(json.dumps(self.info)),
             **digests,
+            **({} if self.objects is None else self.objects.arrays()),
         )
 
     @classmethod
@@ -147,6 +154,7 @@ class LabelTable:
                 labels=arrays["labels"],
                 info=json.loads(str(arrays["info"])),
                 file_digests=arrays.get("file_digests"),
+                objects=Objects.from_arrays(arrays),
             )
         except (KeyError, ValueError) as error:
             raise UserError(

@@ -13,7 +13,8 @@ from satl.report.figures import write_figures
 from satl.report.page import write_page
 from satl.report.render import RENDERERS
 from satl.report.summary import summary_of, write_summary
-from satl.report.tables import Table, result_tables
+from satl.report.table import Table
+from satl.report.tables import result_tables
 from satl.report.tuned import chosen_options
 
 

@@ -16,6 +16,7 @@ CLAIM_NOTE = (
     "docs/statistics.md). Each column is a family of tests of its own."
 )
 PLACE_NOTE = "bold is the best of a column and block, underlined the second, at the decimal shown."
+OTHER_EPOCHS_NOTE = f"Other epochs are not tested: {PLACE_NOTE}"
 ONE_SEED_NOTE = "Nothing is claimed of differences: one seed cannot tell methods from trainings."
 NO_RESAMPLES_NOTE = (
     "Nothing is claimed of differences: it takes two methods with the same two seeds, evaluated "
@@ -52,25 +53,21 @@ def first_places(
 def claim_notes(scores: Scores, claims: bool) -> list[str]:
     """The sentences below a table on what its bold type says."""
     if claims:
-        return [CLAIM_NOTE, f"Other epochs are not tested: {PLACE_NOTE}"]
+        return [CLAIM_NOTE]
     why = ONE_SEED_NOTE if len(scores.seeds) < 2 else NO_RESAMPLES_NOTE
     return [PLACE_NOTE[0].upper() + PLACE_NOTE[1:], why]
 
 
 def difference_notes(comparisons: Comparisons, known: Sequence[Known]) -> list[str]:
     """The sentences below a table of differences, which average `known`."""
-    over = f"the average over the {kind_of(known)}s" if len(known) > 1 else "the mAP"
+    over = "the average over the known ratios" if len(known) > 1 else "the mAP"
+    by = "seed" if isinstance(known[0], str) else "known ratio, seed"
     return [
         f"Difference of {over} at the last epoch to {comparisons.reference}, in points of per "
-        f"cent, paired by {kind_of(known)}, seed and test image; 95 % interval of each by itself; "
+        f"cent, paired by {by} and test image; 95 % interval of each by itself; "
         "p of no difference, adjusted for the number of methods (Holm). Trainings and test images "
         "count, the choice of known labels does not."
     ]
-
-
-def kind_of(known: Sequence[Known]) -> str:
-    """What one of `known` is called."""
-    return "setting" if isinstance(known[0], str) else "known ratio"
 
 
 def signed(value: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from satl.config import Experiment
+from satl.config import Experiment, Shown
 from satl.report.evaluated import Run
 from satl.report.plot_forest import forest_figure
 from satl.report.plot_gains import gain_figure
@@ -27,50 +27,53 @@ def comparison_plots(
         runs: the evaluated runs that the table shows.
         styles: how to draw each method, by name.
     """
-    methods = experiment.tables(dataset)[name]
-    reference = reference_of(experiment.report.reference, methods)
-    yield _forest(experiment, name, dataset, runs, methods, styles)
-    yield _ranks(name, dataset, runs, methods, styles)
-    yield _gains(name, dataset, runs, reference)
+    shown = experiment.tables(dataset)[name]
+    reference = reference_of(experiment.report.reference, shown.methods)
+    yield _forest(name, dataset, runs, shown, reference, styles)
+    yield _ranks(name, dataset, runs, shown, styles)
+    yield _gains(name, dataset, runs, shown, reference)
 
 
 def _forest(
-    experiment: Experiment,
-    table: str,
-    dataset: str,
-    runs: list[Run],
-    methods: list[str],
-    styles: LineStyles,
+    table: str, dataset: str, runs: list[Run], shown: Shown, reference: str, styles: LineStyles
 ) -> Plot | SkippedFigure:
     name = f"{table}-differences"
-    reference = reference_of(experiment.report.reference, methods)
-    comparisons = compared(scores_of(runs), methods, reference, experiment.compared(dataset))
+    comparisons = compared(scores_of(runs), shown.methods, reference, shown.known)
     if not comparisons.are_claims:
         return SkippedFigure(name, dataset, "intervals take two complete seeds of two methods")
-    over = "average mAP" if len(experiment.compared(dataset)) > 1 else "mAP"
-    title = f"Differences in mAP to {reference} on {dataset}, last epoch"
+    over = "average mAP" if len(shown.known) > 1 else "mAP"
+    title = f"Differences in mAP to {reference} on {dataset}{_labels(shown)}, last epoch"
     return Plot(name, dataset, title, runs, forest_figure(comparisons, over, styles))
 
 
 def _ranks(
-    table: str, dataset: str, runs: list[Run], methods: list[str], styles: LineStyles
+    table: str, dataset: str, runs: list[Run], shown: Shown, styles: LineStyles
 ) -> Plot | SkippedFigure:
     name = f"{table}-average-ranks"
-    ranks = average_ranks(scores_of(runs), methods)
+    ranks = average_ranks(scores_of(runs), shown.methods)
     if ranks is None:
         return SkippedFigure(name, dataset, "ranks take two complete seeds of three methods")
-    title = f"Average ranks on {dataset} over known ratios and seeds, last epoch"
+    over = "known ratios and seeds" if shown.setting is None else "seeds"
+    title = f"Average ranks on {dataset}{_labels(shown)} over {over}, last epoch"
     return Plot(name, dataset, title, runs, rank_figure(ranks, styles))
 
 
-def _gains(table: str, dataset: str, runs: list[Run], reference: str) -> Plot | SkippedFigure:
+def _gains(
+    table: str, dataset: str, runs: list[Run], shown: Shown, reference: str
+) -> Plot | SkippedFigure:
     name = f"{table}-gains-by-category"
     gains = gains_by_category(runs, reference)
     if gains.empty:
         return SkippedFigure(name, dataset, f"no method has a run that {reference} has as well")
     counts = positive_counts(runs[0].folder.score_histogram())
-    title = f"Gain of AP over {reference} on {dataset} by category, commonest first"
+    of = f"{dataset}{_labels(shown)}"
+    title = f"Gain of AP over {reference} on {of} by category, commonest first"
     return Plot(name, dataset, title, runs, gain_figure(gains, counts, reference))
+
+
+def _labels(shown: Shown) -> str:
+    """What titles add to the name of the data set."""
+    return f" with {shown.setting} labels" if shown.setting else ""
 
 
 def gains_by_category(runs: list[Run], reference: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from satl.config import Experiment
+from satl.config import Experiment, Shown
 from satl.core.errors import UserError
 from satl.runs.fingerprint import Fingerprint, asked_settings, differences
 from satl.runs.folder import RunFolder, RunKey, run_keys
@@ -42,9 +42,9 @@ def has_truth(run: Run) -> bool:
     return bool(hidden["judged"]) or not hidden["all"]
 
 
-def runs_per_method(experiment: Experiment, dataset: str) -> int:
-    """How many runs a method has on `dataset`."""
-    return len(experiment.known(dataset)) * len(experiment.seeds)
+def runs_per_method(experiment: Experiment, shown: Shown) -> int:
+    """How many runs a method has in a table."""
+    return len(shown.known) * len(experiment.seeds)
 
 
 def extent(present: int, expected: int) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from satl.config import Experiment, Known
+from satl.config import Experiment, Known, Shown
 from satl.core.files import write_json
 from satl.report.comparison_plots import comparison_plots
 from satl.report.evaluated import Run, commits, extent, has_truth, titled
+from satl.report.plot_distance_dots import distance_dots
 from satl.report.plot_distances import distance_figure
 from satl.report.plot_map import map_figure
 from satl.report.plot_pseudo import MEASURES, pseudo_label_figure
@@ -25,6 +26,8 @@ from satl.runs.fingerprint import name_of
 from satl.runs.layout import run_keys
 
 log = logging.getLogger(__name__)
+
+MOST_LINES = 9  # in a panel: beyond, colours alone no longer tell them apart
 
 
 def write_figures(experiment: Experiment, runs: list[Run], folder: Path) -> list[Path]:
@@ -66,10 +69,10 @@ def _plots(
     if not runs:
         yield SkippedFigure(f"{dataset}-*", dataset, "no run is evaluated")
         return
-    for name, methods in experiment.tables(dataset).items():
-        shown = runs_of_table(experiment, dataset, name, runs)
-        yield from _map_plots(experiment, name, dataset, shown, styles)
-        if shown and len(methods) > 1:
+    for name, table in experiment.tables(dataset).items():
+        shown = runs_of_table(experiment, table, runs)
+        yield _map_plot(name, dataset, table, shown, styles)
+        if shown and len(table.methods) > 1:
             yield from comparison_plots(experiment, name, dataset, shown, styles)
     runs = [run for run in runs if run.key.method in experiment.methods]  # trials aside
     for method in dict.fromkeys(run.key.method for run in runs):
@@ -78,27 +81,17 @@ def _plots(
     yield from _distance_plot(dataset, runs, styles)
 
 
-def _map_plots(
-    experiment: Experiment, table: str, dataset: str, runs: list[Run], styles: LineStyles
-) -> Iterator[Plot | SkippedFigure]:
-    """The mAP by known ratio, and at each other setting."""
-    known = experiment.known(dataset)
-    if any(not isinstance(one, str) for one in known):
-        of_ratios = [run for run in runs if not isinstance(run.key.known_ratio, str)]
-        title = f"mAP on {dataset} by share of known labels, last epoch"
-        yield _map_plot(f"{table}-map-by-known-ratio", dataset, title, of_ratios, styles)
-    for name in (one for one in known if isinstance(one, str)):
-        of_setting = [run for run in runs if run.key.known_ratio == name]
-        title = f"mAP on {dataset} with {name} labels, last epoch"
-        yield _map_plot(f"{table}-map-{name}", dataset, title, of_setting, styles)
-
-
 def _map_plot(
-    name: str, dataset: str, title: str, runs: list[Run], styles: LineStyles
+    table: str, dataset: str, shown: Shown, runs: list[Run], styles: LineStyles
 ) -> Plot | SkippedFigure:
+    """The mAP of one table: by known ratio, or with the labels of its setting."""
+    of_ratios = shown.setting is None
+    name = f"{table}-map-by-known-ratio" if of_ratios else f"{table}-map"
+    labels = "by share of known labels" if of_ratios else f"with {shown.setting} labels"
     summary = summary_of(runs)
     if summary.loc[summary["selection"] == "last", "mAP"].isna().all():
         return SkippedFigure(name, dataset, "no run has a mAP")
+    title = f"mAP on {dataset} {labels}, last epoch"
     return Plot(name, dataset, title, runs, map_figure(summary, styles))
 
 
@@ -187,7 +180,10 @@ def _distance_plot(
         return
     title = f"Kolmogorov–Smirnov distance of known and hidden labels on {dataset}, last epoch"
     shown = [run for run in runs if run.key in means]
-    yield Plot(name, dataset, title, shown, distance_figure(pd.concat(rows), styles))
+    table = pd.concat(rows)
+    crowded = table["method"].nunique() > MOST_LINES
+    figure = distance_dots(table) if crowded else distance_figure(table, styles)
+    yield Plot(name, dataset, title, shown, figure)
 
 
 def _quality(run: Run) -> pd.DataFrame:

@@ -1,9 +1,8 @@
 """What a reader must know to read the numbers of a table, one sentence or two per note."""
 
-import pandas as pd
-
-from satl.config import Experiment, ratio_name
+from satl.config import Experiment, Shown, ratio_name
 from satl.report.evaluated import Run, has_truth, runs_per_method
+from satl.report.summary import summary_of
 
 UNANNOTATED = {
     "keep": "Images without annotations are kept, as negative for every category.",
@@ -50,15 +49,14 @@ def tuning_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-def other_settings(experiment: Experiment, dataset: str) -> list[str]:
-    """How labels are known where not at random, as the entries of `observe` say."""
-    texts = []
-    for name in (one for one in experiment.known(dataset) if isinstance(one, str)):
-        options = experiment.observation(name).model_dump()
-        kind = options.pop("kind")
-        listed = ", ".join(f"{option} {value}" for option, value in options.items())
-        texts.append(f"{name} ({kind}: {listed})" if listed else name)
-    return [f"Labels known in other ways: {'; '.join(texts)}."] if texts else []
+def how_labels_are_known(experiment: Experiment, shown: Shown) -> list[str]:
+    """How labels are known in the table of a setting, as its entry of `observe` says."""
+    if shown.setting is None:
+        return []
+    options = experiment.observation(shown.setting).model_dump()
+    kind = options.pop("kind")
+    listed = ", ".join(f"{option} {value}" for option, value in options.items())
+    return [f"Labels known: {shown.setting} ({kind}{f': {listed}' if listed else ''})."]
 
 
 def what_is_judged(runs: list[Run]) -> list[str]:
@@ -80,22 +78,18 @@ def what_is_judged(runs: list[Run]) -> list[str]:
 
 
 def what_is_missing(
-    experiment: Experiment,
-    dataset: str,
-    methods: list[str],
-    runs: list[Run],
-    summary: pd.DataFrame,
+    experiment: Experiment, dataset: str, shown: Shown, runs: list[Run]
 ) -> list[str]:
     """Images, categories and runs that do not count."""
-    known = experiment.known(dataset)
-    expected = len(methods) * runs_per_method(experiment, dataset)
+    expected = len(shown.methods) * runs_per_method(experiment, shown)
+    summary = summary_of(runs)
     missing = expected - int(summary.loc[summary["selection"] == "last", "mAP"].count())
     without = sorted({name for run in runs for name in run.metrics["categories_without_positives"]})
     notes = [UNANNOTATED[experiment.datasets[dataset].unannotated]]
     if without:
         notes.append(f"No positive test image, so left out of the mean: {', '.join(without)}.")
     if missing:
-        several = sum(not isinstance(one, str) for one in known) > 1
+        several = len(shown.known) > 1
         incomplete = ", and no average is made of an incomplete row" if several else ""
         notes.append(
             f"{missing} of {expected} runs are missing (not evaluated, or without a mAP); "

@@ -1,12 +1,14 @@
 """A `Table` as Markdown, LaTeX, CSV and HTML: one short function per format, no logic."""
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from satl.report import render_differences
-from satl.report.tables import NO_VALUE, Cell, Table
+from satl.report.claims import NO_VALUE
+from satl.report.table import Cell, Table
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -40,15 +42,17 @@ ol { color: var(--faint); font-size: .85rem; margin-top: 1.25rem; padding-left: 
 def markdown(table: Table) -> str:
     """GitHub's Markdown, a table a block; `<ins>` is what GitHub underlines."""
     lines = [f"## {_escape(table.caption, MARKDOWN_SPECIAL)}", ""]
+    headings = [_escape(heading, MARKDOWN_SPECIAL) for heading in table.headings]
     for block in table.blocks:
-        lines += [f"### {block.title}", "", _pipes(["method", *table.headings])]
+        lines += [f"### {block.title}", "", _pipes(["method", *headings])]
         lines += [_pipes([":--", *["--:"] * len(table.columns)])]
         for row in block.rows:
             note = f"<sup>{row.note}</sup>" if row.note else ""
-            cells = [_mark(cell.text, cell, "**{}**", "<ins>{}</ins>") for cell in row.cells]
+            texts = [_escape(cell.text, MARKDOWN_SPECIAL) for cell in row.cells]
+            cells = _marked(texts, row.cells, "**{}**", "<ins>{}</ins>")
             lines.append(_pipes([_escape(row.method, MARKDOWN_SPECIAL) + note, *cells]))
         lines.append("")
-    if table.comparisons.are_claims:
+    if table.has_differences_below:
         lines += render_differences.markdown(
             table.comparisons, lambda text: _escape(text, MARKDOWN_SPECIAL)
         )
@@ -73,13 +77,10 @@ def latex(table: Table) -> str:
         for row in block.rows:
             note = rf"\textsuperscript{{{row.note}}}" if row.note else ""
             texts = [_escape(cell.text, LATEX_SPECIAL) for cell in row.cells]
-            cells = [
-                _mark(text, cell, r"\textbf{{{}}}", r"\underline{{{}}}")
-                for text, cell in zip(texts, row.cells, strict=True)
-            ]
+            cells = _marked(texts, row.cells, r"\textbf{{{}}}", r"\underline{{{}}}")
             lines.append(_ampersands([_escape(row.method, LATEX_SPECIAL) + note, *cells]))
     lines += [r"\bottomrule", r"\end{tabular}", ""]
-    if table.comparisons.are_claims:
+    if table.has_differences_below:
         lines += render_differences.latex(
             table.comparisons, lambda text: _escape(text, LATEX_SPECIAL)
         )
@@ -93,8 +94,17 @@ def latex(table: Table) -> str:
 
 
 def csv(table: Table) -> str:
-    """Tidy: one line a cell, in per cent; no value is an empty field."""
-    cells = [
+    """In per cent; no value is an empty field.
+
+    Of known ratios: tidy, one line a cell. Of a setting: one line a method, `runs` of the mAP, and
+    the deviations as columns of their own; intervals are in the CSV of differences.
+    """
+    lines = _lines_of_ratios(table) if table.shown.setting is None else _lines_of_setting(table)
+    return pd.DataFrame(lines).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def _lines_of_ratios(table: Table) -> list[dict[str, Any]]:
+    return [
         {
             "dataset": table.dataset, "selection": block.name, "method": row.method,
             "known_ratio": column, "mAP": cell.mean, "std": cell.std, "runs": cell.runs,
@@ -104,7 +114,22 @@ def csv(table: Table) -> str:
         for row in block.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
     ]  # fmt: skip
-    return pd.DataFrame(cells).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def _lines_of_setting(table: Table) -> list[dict[str, Any]]:
+    lines = []
+    for block in table.blocks:
+        for row in block.rows:
+            line: dict[str, Any] = {
+                "dataset": table.dataset, "selection": block.name, "method": row.method,
+                "known_ratio": table.shown.setting, "runs": row.cells[0].runs,
+            }  # fmt: skip
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                line[column] = cell.mean
+                if cell.written is None:
+                    line[f"{column}_std"] = cell.std
+            lines.append(line)
+    return lines
 
 
 def page(table: Table) -> str:
@@ -114,15 +139,17 @@ def page(table: Table) -> str:
         rows = [f'<tr class="block"><th colspan="{len(table.columns) + 1}">{block.title}</th></tr>']
         for row in block.rows:
             note = f"<sup>{row.note}</sup>" if row.note else ""
-            cells = [_mark(cell.text, cell, "<b>{}</b>", "<u>{}</u>") for cell in row.cells]
+            texts = [html.escape(cell.text) for cell in row.cells]
+            cells = _marked(texts, row.cells, "<b>{}</b>", "<u>{}</u>")
             values = "".join(f"<td>{cell}</td>" for cell in cells)
             rows.append(f'<tr><th scope="row">{html.escape(row.method)}{note}</th>{values}</tr>')
         bodies.append("<tbody>\n" + "\n".join(rows) + "\n</tbody>")
-    headings = "".join(f'<th scope="col">{name}</th>' for name in ("method", *table.headings))
+    shown = map(html.escape, ("method", *table.headings))
+    headings = "".join(f'<th scope="col">{name}</th>' for name in shown)
     notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     caption = html.escape(table.caption)
-    claims = table.comparisons.are_claims
-    differences = render_differences.page(table.comparisons) if claims else ""
+    below = table.has_differences_below
+    differences = render_differences.page(table.comparisons) if below else ""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{caption}</title>\n'
@@ -138,9 +165,10 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 }  # fmt: skip
 
 
-def _mark(text: str, cell: Cell, best: str, second: str) -> str:
-    """`text` in the format's template for its rank."""
-    return {1: best, 2: second}.get(cell.rank, "{}").format(text)
+def _marked(texts: list[str], cells: Sequence[Cell], best: str, second: str) -> list[str]:
+    """`texts` of `cells`, each in the format's template for its rank."""
+    templates = [{1: best, 2: second}.get(cell.rank, "{}") for cell in cells]
+    return [template.format(text) for template, text in zip(templates, texts, strict=True)]
 
 
 def _escape(text: str, special: Mapping[str, str]) -> str:

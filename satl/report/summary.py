@@ -11,7 +11,8 @@ from satl.metrics import METRIC_COLUMNS
 from satl.report.evaluated import Run, evaluated_runs
 from satl.runs.folder import SELECTIONS
 
-SUMMARY_COLUMNS = ("dataset", "method", "known_ratio", "seed", "selection", *METRIC_COLUMNS)
+RUN_COLUMNS = ("dataset", "method", "known_ratio", "seed", "selection")
+SUMMARY_COLUMNS = (*RUN_COLUMNS, *METRIC_COLUMNS)
 
 
 def summarise(experiment: Experiment, results: Path) -> pd.DataFrame:
@@ -36,6 +37,18 @@ def summary_of(runs: list[Run]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     return table.astype(dict.fromkeys(METRIC_COLUMNS, float))
+
+
+def pseudo_label_summary(runs: list[Run], measure: str) -> pd.DataFrame:
+    """One measure of pseudo-labels (`metrics.json`, epochs) in rows as of `summary_of`."""
+    rows = []
+    for run in runs:
+        by_epoch = {line["epoch"]: line.get(measure) for line in run.metrics["epochs"]}
+        for selection, chosen in run.metrics["selections"].items():
+            value = by_epoch[chosen["epoch"]]
+            rows.append(asdict(run.key) | {"selection": selection, measure: value})
+    table = pd.DataFrame(rows, columns=[*RUN_COLUMNS, measure])
+    return table.astype({measure: float})
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import pandas as pd
 
-from satl.config import Experiment, ratio_name, tuned_table
+from satl.config import Experiment, Shown, ratio_name
+from satl.config.shown import TUNED
 from satl.report.evaluated import Run
 from satl.runs.folder import RunKey
 
 Criterion = Callable[[Run], float]
 
-TUNED, ORACLE = "tuned", "oracle"
+ORACLE = "oracle"
 
 
 def by_held_out(run: Run) -> float:
@@ -49,12 +50,12 @@ def tuned_runs(experiment: Experiment, runs: Iterable[Run], criterion: Criterion
     ]
 
 
-def runs_of_table(experiment: Experiment, dataset: str, name: str, runs: list[Run]) -> list[Run]:
-    """What the table `name` of `dataset` shows of its evaluated `runs`."""
-    if name == tuned_table(dataset):
-        return tuned_runs(experiment, runs, by_held_out)
-    methods = experiment.tables(dataset)[name]
-    return [run for run in runs if run.key.method in methods]
+def runs_of_table(experiment: Experiment, shown: Shown, runs: list[Run]) -> list[Run]:
+    """What a table shows of the evaluated `runs` of its data set."""
+    known = [run for run in runs if run.key.known_ratio in shown.known]
+    if shown.group == TUNED:
+        return tuned_runs(experiment, known, by_held_out)
+    return [run for run in known if run.key.method in shown.methods]
 
 
 def _candidates(experiment: Experiment, runs: Iterable[Run]) -> dict[RunKey, list[Run]]:

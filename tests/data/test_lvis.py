@@ -1,6 +1,7 @@
 """Annotations in LVIS's format: positives, verified negatives, and what nobody looked for."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,31 @@ def test_through_the_table_command(folder):
     assert LabelTable.load(folder / "t.npz").labels.tolist() == [[1, 1, -1], [-1, -1, 0]]
 
 
+def test_boxes_tell_sizes_and_places(folder):
+    edit(folder, lambda c: c["images"][0].update(width=16, height=12))
+    objects = read(folder).objects
+    assert (objects.rows.tolist(), objects.columns.tolist()) == ([0], [1])
+    assert objects.area.tolist() == [1]
+    assert objects.closeness[0] == pytest.approx(1 / (7.5**2 + 5.5**2) ** 0.5)
+    edit(folder, lambda c: c["annotations"][0].pop("bbox"))
+    assert read(folder).objects is None
+
+
+def test_annotations_are_not_held_in_memory(folder):
+    outlines = [[0.5 + number for number in range(20_000)]] * 60
+    edit(folder, lambda c: c["annotations"].extend(
+        {"id": 2 + at, "image_id": 9, "category_id": 4, "bbox": [0, 0, 1, 1], "segmentation": one}
+        for at, one in enumerate(outlines)
+    ))  # fmt: skip
+    read(folder)  # what is imported now does not count below
+    tracemalloc.start()
+    read(folder)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    size = (folder / "lvis.json").stat().st_size
+    assert size > 8e6 and peak < size / 4
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -82,7 +108,8 @@ def test_through_the_table_command(folder):
         (lambda c: c["images"][0].update(neg_category_ids=[4]), "image 9 has category 4 both pre"),
         (lambda c: c["images"][1].pop("coco_url"), "image 4 has no `file_name` and no `coco_url`"),
         (lambda c: c["annotations"][0].update(category_id=5), "annotation 1 names category_id 5"),
-        (lambda c: c.update(images=[], annotations=[]), "lists no image"),
+        (lambda c: c.update(images=[], annotations=[]), "its list 'images' is missing or empty"),
+        (lambda c: c.update(annotations=["x"]), "an entry of 'annotations' is no record"),
     ],
 )
 def test_inconsistent_annotations_are_named(folder, change, message):

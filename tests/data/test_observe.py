@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from satl.core.errors import UserError
+from satl.data.objects import ObjectCounter
 from satl.data.observe import KINDS
 from satl.data.observe.biased import scaled_to_mean
 from satl.data.splits import split, uniform_observed
@@ -16,6 +17,7 @@ SETTINGS = {
     "single_positive": {},
     "per_category": {"positives": 4, "negatives": 9},
     "biased": {"known_ratio": 0.3, "positives": 3},
+    "salient": {"by": "size"},
     "as_is": {},
 }
 each_kind = pytest.mark.parametrize("kind", SETTINGS)
@@ -32,7 +34,11 @@ def table():
     labels = np.where(random.random((2000, 6)) < [0.001, 0.02, 0.1, 0.2, 0.4, 0.6], 1, -1)
     labels[-5:] = 0
     names = tuple(f"{i}.jpg" for i in range(2000))
-    return LabelTable("x", names, np.arange(2000), tuple("abcdef"), labels.astype(np.int8))
+    counter = ObjectCounter()
+    for row, column in np.argwhere(labels > 0).tolist():
+        counter.add(row, column, (0, 0, 10, 10), (100, 100), 100)
+    code, objects = labels.astype(np.int8), counter.objects()
+    return LabelTable("x", names, np.arange(2000), tuple("abcdef"), code, objects=objects)
 
 
 def test_every_kind_is_tested_here():

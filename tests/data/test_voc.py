@@ -54,6 +54,27 @@ def test_categories_of_another_data_set_laid_out_like_it(section):
     assert read(section, categories=["crop", "weed"]).labels.tolist() == [[-1, 1]] * 3
 
 
+BOX = "<bndbox><xmin>1</xmin><ymin>{}</ymin><xmax>10</xmax><ymax>20</ymax></bndbox></object>"
+
+
+@pytest.mark.parametrize(("difficult", "area"), [("negative", 100.0), ("positive", 300.0)])
+def test_boxes_tell_sizes_and_places_of_what_counts(section, difficult, area):
+    assert read(section).objects is None, "the others have no boxes"
+    part = {**section, "train": {**section["train"], "image_set": "one"}}
+    root = Path(section["train"]["folder"])
+    (root / "ImageSets/Main/one.txt").write_text("100001\n")
+    path = root / "Annotations/100001.xml"
+    write_annotation(root, "100001", ("cat", 0), ("cat", 1))
+    first, second, rest = path.read_text().split("</object>")
+    size = "<size><width>32</width><height>24</height></size>"
+    path.write_text(first + BOX.format(11) + second + BOX.format(1) + size + rest)
+    objects = read(part, difficult=difficult).objects
+    assert (objects.rows.tolist(), objects.columns.tolist()) == ([0], [CAT])
+    assert objects.area.tolist() == [area]
+    if difficult == "negative":  # its centre is (5, 15), that of the image (16, 12)
+        assert objects.closeness[0] == pytest.approx((11**2 + 3**2) ** -0.5)
+
+
 def test_through_the_table_command(section, tmp_path):
     assert table_command(tmp_path, section, "--part", "test") == 0
     assert LabelTable.load(tmp_path / "t.npz").labels.shape == (2, 20)

@@ -263,7 +263,7 @@ def test_other_settings_have_figures_and_panels_of_their_own(tmp_path):
     }
     ratios = {"known-0.10", "known-0.50"}
     assert settings["glyphs-map-by-known-ratio"] == ratios
-    assert settings["glyphs-map-single_positive"] == {"known-single_positive"}
+    assert settings["glyphs-single_positive-map"] == {"known-single_positive"}
     for name in ("glyphs-pseudo-labels", "glyphs-known-and-hidden"):
         assert settings[name] == ratios | {"known-single_positive"}
     assert settings["glyphs-score-distributions-satl"] == {"known-0.10", "known-single_positive"}

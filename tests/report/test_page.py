@@ -77,7 +77,7 @@ def test_differences_and_gains_are_those_of_table_and_figure(data, tables, runs)
     average = shown["differences"]["average"]
     rows = table.comparisons.rows
     assert average["methods"] == [row.method for row in rows]
-    assert average["low"] == rounded(row.difference.low for row in rows)
+    assert average["low"] == rounded((row.difference.low for row in rows), 5)
     gains = gains_by_category(runs, "partial_bce").set_index(["method", "category"])["mean"]
     by_method = shown["gains"]["average"]
     assert "partial_bce" not in by_method and len(by_method) == 3
@@ -198,6 +198,31 @@ def test_it_shows_other_settings_and_single_ones(tmp_path, chromium, changes):
     chromium.wait_for(f"{CHARTS} >= 16")
     heads = "[...document.querySelectorAll('#table thead th')].map((cell) => cell.innerText)"
     assert chromium.ask(heads) == ["method", *tables["glyphs"][0].headings]
+    assert chromium.complaints == []
+
+
+@needs_chromium
+def test_the_table_of_a_setting_is_that_of_the_report(tmp_path, chromium):
+    ours = experiment(known_ratios=[0.1], observe="single_positive", seeds=[0, 1])
+    write_runs(ours, tmp_path)
+    runs = evaluated_runs(ours, tmp_path)
+    _, setting = tables = result_tables(ours, "glyphs", runs)
+    write_page(ours, runs, {"glyphs": tables}, [], tmp_path / "index.html")
+    chromium.complaints.clear()
+    chromium.open(tmp_path / "index.html", height=12000)
+    chromium.ask(
+        "const box = document.querySelector('#which select'); box.value = 'glyphs-single_positive';"
+        "box.dispatchEvent(new Event('change'))"
+    )
+    heads = "[...document.querySelectorAll('#table thead th')].map((cell) => cell.innerText)"
+    assert chromium.ask(heads) == ["method", *setting.headings]
+    row = "[...document.querySelectorAll('#table tbody tr')[1].cells].map((cell) => cell.innerText)"
+    shown = [text.replace(" ", "") for text in chromium.ask(row)]
+    method = setting.blocks[0].rows[1]
+    assert shown == [method.method, *(cell.text.replace(" ", "") for cell in method.cells)]
+    choices = "document.querySelectorAll('#epochs .controls button').length"
+    assert chromium.ask(choices) == 0, "the setting is the only one of its table"
+    chromium.wait_for("document.querySelectorAll('#courses svg.marks').length === 6")
     assert chromium.complaints == []
 
 

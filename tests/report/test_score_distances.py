@@ -1,11 +1,14 @@
 """The distance of known and hidden labels' scores, against SciPy's and against its expectation."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from satl.evaluation.evaluate import score_histogram
+from satl.evaluation.histogram import histogram_table, score_counts
+from satl.report.plot_distance_dots import distance_dots
 from satl.report.score_distances import score_distances
+from satl.report.style import house_style
 
 
 def drawn(shift, known_share, images=4000):
@@ -18,7 +21,7 @@ def drawn(shift, known_share, images=4000):
 
 
 def distances(logits, observed, complete):
-    histogram = score_histogram(logits, observed, complete)
+    histogram = histogram_table(*score_counts(logits, observed, complete), (0, 1))
     return score_distances(histogram).set_index(["category", "side"])
 
 
@@ -48,3 +51,26 @@ def test_categories_with_too_few_labels_are_left_out():
     hide = np.flatnonzero((complete[:, 0] > 0) & (observed[:, 0] > 0))[4:]
     observed[hide, 0] = 0  # four known positives are left
     assert (0, "positive") not in distances(logits, observed, complete).index
+
+
+def test_many_methods_are_rows_the_highest_distance_of_positives_first():
+    distances = {"low": 0.2, "high": 0.6, "middle": 0.4}
+    rows = [
+        {"method": method, "known_ratio": known, "seed": seed, "side": side, "expected": 0.1,
+         "distance": distance + 0.02 * seed + (0.3 if known == "single" else 0)}
+        for method, distance in distances.items()
+        for known in (0.1, 0.2, 0.3, 0.4, 0.9, "single")
+        for seed in (0, 1)
+        for side in ("positive", "negative")
+    ]  # fmt: skip
+    with house_style():
+        figure = distance_dots(pd.DataFrame(rows))
+        positives = figure.axes[0]
+        labels = [label.get_text() for label in positives.get_yticklabels()]
+    assert labels == ["high", "middle", "low"]
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == ["10 % known", "30 % known", "90 % known", "single", "if both were alike"]
+    means = [dots.lines[0].get_xdata().tolist() for dots in positives.containers]
+    assert means[0] == pytest.approx([0.61, 0.21, 0.41]), "means over seeds, by name of method"
+    assert means[3] == pytest.approx([0.91, 0.51, 0.71])

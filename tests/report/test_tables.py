@@ -141,6 +141,18 @@ def test_published_average_is_the_stated_one_beside_all_its_ratios(published):
     assert cells(result_table(every, "glyphs", []), 2, "Odd")[-1].text == "70.1"
 
 
+def test_a_published_average_alone_is_shown_where_all_its_ratios_are(published):
+    with open(published["glyphs"]["published"], "a") as file:
+        file.write("Later,B,,,,71.5\n")
+    every = config(datasets=published, known_ratios=[0.1, 0.5, 0.9])
+    table = result_table(every, "glyphs", [])
+    assert [cell.text for cell in cells(table, 2, "Later")] == ["–", "–", "–", "71.5"]
+    assert any(note.startswith("Quoted from B;") for note in table.notes)
+    two = result_table(config(datasets=published), "glyphs", [])
+    assert [row.method for row in two.blocks[2].rows] == ["SSGRL", "SATL"]
+    assert not any("Quoted from B;" in note for note in two.notes)
+
+
 def test_published_file_without_source_is_named(tmp_path):
     path = tmp_path / "bare.csv"
     path.write_text("method,0.10\nSSGRL,60\n")
@@ -158,6 +170,11 @@ def test_the_quoted_tables_are_whole(name, rounding):
     ratios = [f"0.{tens}0" for tens in range(1, 10)]
     filled = quoted.dropna()
     assert list(quoted["method"][quoted["average"].isna()]) == ["SATL"]
+    alone = quoted[ratios].isna().all(axis=1) & quoted["average"].notna()
+    assert len(filled) + alone.sum() + 1 == len(quoted)
+    assert alone.sum() and quoted["source"][alone].str.contains("the average alone").all()
+    # What both papers have is quoted once.
+    assert not quoted.duplicated(["method", "average"]).any()
     assert (filled[ratios].mean(axis=1) - filled["average"]).abs().max() < rounding
 
 
@@ -301,36 +318,12 @@ def test_runs_without_resamples_make_no_claim(several):
     assert not table.comparisons.are_claims
 
 
-def test_other_settings_are_columns_after_the_average():
-    few = {"few": {"kind": "per_category", "positives": 5, "negatives": 20}, "single_positive": {}}
-    scores = {0.1: 50.0, 0.5: 60.0, "few": 40.0, "single_positive": 30.0}
-    runs = [run("satl", known, score) for known, score in scores.items()]
-    table = result_table(config(observe=few), "glyphs", runs)
-    assert table.columns == ("0.10", "0.50", "average", "few", "single_positive")
-    assert table.headings == ("10 %", "50 %", "average", "few", "single_positive")
-    assert [cell.mean for cell in cells(table, 0, "satl")] == [50, 60, 55, 40, 30]
-    described = (
-        "few (per_category: seed 0, positives 5, negatives 20); "
-        "single_positive (single_positive: seed 1200, positives 1, negatives 0)."
-    )
-    assert any(note.endswith(described) for note in table.notes)
-    assert any(note.startswith("8 of 12 runs are missing") for note in table.notes)
-
-
-def test_without_known_ratios_there_is_no_average():
-    settings = {"a": {"kind": "random", "known_ratio": 0.02}, "single_positive": {}}
-    runs = [run("satl", known, score) for known, score in (("a", 50.0), ("single_positive", 30.0))]
-    table = result_table(config(known_ratios=[], observe=settings), "glyphs", runs)
-    assert table.columns == ("a", "single_positive")
-    assert [cell.mean for cell in cells(table, 0, "satl")] == [50, 30]
-
-
 def test_what_has_no_ground_truth_is_said():
     runs = [run("satl", 0.1, 50.0), run("satl", "as_is", 40.0)]
     runs[1].metrics.update(
         test_entries={"judged": 7000, "all": 10000}, hidden_entries={"judged": 0, "all": 9}
     )
-    notes = result_table(config(observe="as_is"), "glyphs", runs).notes
+    notes = result_tables(config(observe="as_is"), "glyphs", runs)[1].notes
     assert any("7,000 are known and judged; the others count in no metric" in n for n in notes)
     assert any("behind the unknown training labels (as_is): how good" in n for n in notes)
     plain = result_table(config(), "glyphs", runs[:1]).notes

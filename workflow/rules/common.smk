@@ -44,7 +44,12 @@ EXPERIMENT = checked_experiment()
 RESULTS = f"results/{EXPERIMENT.name}"
 CONFIG = f"{RESULTS}/config.yaml"
 DATA = f"{RESULTS}/data/{{dataset}}"
-TABLES = [name for dataset in EXPERIMENT.datasets for name in EXPERIMENT.tables(dataset)]
+# Methods and known labels of each table, by the name of its files.
+TABLES = {
+    name: [shown.methods, shown.known]
+    for dataset in EXPERIMENT.datasets
+    for name, shown in EXPERIMENT.tables(dataset).items()
+}
 # Known ratios as paths write them, 0.50, and the names of other ways in which labels are known.
 KNOWN = {
     satl.config.ratio_name(known): known

@@ -12,16 +12,16 @@ rule report:
     output:
         f"{RESULTS}/summary.csv",
         report(
-            expand(f"{RESULTS}/tables/{{table}}.html", table=TABLES),
+            expand(f"{RESULTS}/tables/{{table}}.html", table=list(TABLES)),
             caption="../report/table.rst",
             category="Tables",
         ),
         expand(
             f"{RESULTS}/tables/{{table}}.{{format}}",
-            table=TABLES,
+            table=list(TABLES),
             format=("md", "tex", "csv"),
         ),
-        expand(f"{RESULTS}/tables/{{table}}-differences.csv", table=TABLES),
+        expand(f"{RESULTS}/tables/{{table}}-differences.csv", table=list(TABLES)),
         report(
             directory(f"{RESULTS}/figures"),
             patterns=["{name}.png"],
@@ -39,7 +39,7 @@ rule report:
         ENVIRONMENT
     params:
         experiment=EXPERIMENT.source(),
-        tables={dataset: EXPERIMENT.tables(dataset) for dataset in EXPERIMENT.datasets},
+        tables=TABLES,
         code=code_digest("satl.report"),
         page=digest([file.read_text(encoding="utf-8") for file in PAGE_FILES]),
     shell:

@@ -45,6 +45,9 @@ class DataFormat(Strict, ABC):
     # Read after the tables are made.
     NOT_FOR_TABLES: ClassVar[frozenset[str]] = frozenset({"unreadable", "observe"})
 
+    # Whether annotations have boxes, from which masks can know sizes and places of objects.
+    has_boxes: ClassVar[bool] = False
+
     format: str
     unannotated: Literal["keep", "drop"] = Field(
         "keep", description="images of no category: kept, all labels negative, or left out"

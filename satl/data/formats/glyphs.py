@@ -1,7 +1,7 @@
 """The embedded data set: scenes drawn from the DejaVu font, written in COCO's format."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 class GlyphsFormat(DataFormat):
     """The embedded data set: scenes drawn from the DejaVu font, written in COCO's format."""
+
+    has_boxes: ClassVar[bool] = True
 
     format: Literal["glyphs"]
     train_images: int = Field(1000, ge=1, description="how many training images to draw")

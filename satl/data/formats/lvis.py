@@ -1,23 +1,16 @@
 """LVIS and other COCO-style data sets that say which categories were looked for in an image."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from satl.core.errors import UserError
 from satl.data.formats.base import DatasetSize, Part, SplitFormat, check_expected
-from satl.data.formats.coco import (
-    CocoSplit,
-    category_columns,
-    coco_presence,
-    coco_size,
-    coco_table,
-    open_coco,
-)
+from satl.data.formats.coco import CocoSplit, coco_size
 
 if TYPE_CHECKING:
     import numpy as np
-    from pycocotools.coco import COCO
 
+    from satl.data.coco_json import CocoFile
     from satl.data.table import LabelTable
 
 CATEGORIES = 1203  # of LVIS 1.0, assumed until an annotation file can be read
@@ -25,6 +18,8 @@ CATEGORIES = 1203  # of LVIS 1.0, assumed until an annotation file can be read
 
 class LvisFormat(SplitFormat[CocoSplit]):
     """COCO's format with verified negatives (`neg_category_ids`); the rest is unknown."""
+
+    has_boxes: ClassVar[bool] = True
 
     format: Literal["lvis"]
 
@@ -47,27 +42,29 @@ class LvisFormat(SplitFormat[CocoSplit]):
         Raises:
             UserError: as `read_coco`; an image lacks the two lists or contradicts itself.
         """
+        from satl.data.coco_json import coco_table, open_coco, read_annotations
+
         split = self.split(part)
         annotations = Path(split.annotations)
         coco = open_coco(annotations)
-        labels = _labels(coco, annotations)
-        check_expected(len(labels), split.expected_images, annotations)
-        names = [_file_name(record, annotations) for record in coco.dataset["images"]]
-        return coco_table(coco, annotations, Path(split.images), names, labels, info={})
+        check_expected(len(coco.images), split.expected_images, annotations)
+        found = read_annotations(coco)
+        labels = _labels(coco, found.present)
+        names = [_file_name(record, annotations) for record in coco.images]
+        return coco_table(coco, Path(split.images), names, labels, found.objects, info={})
 
     def size(self) -> DatasetSize:
         """From the annotation files that exist, else from `expected_images`."""
         return coco_size(self.train, self.test, CATEGORIES)
 
 
-def _labels(coco: "COCO", annotations: Path) -> "np.ndarray":
-    """(N, C) int8: +1 present, -1 verified absent, 0 not looked for."""
+def _labels(coco: "CocoFile", present: "np.ndarray") -> "np.ndarray":
+    """(N, C) int8: +1 present, -1 verified absent, 0 not looked for; `present` is added to."""
     import numpy as np
 
-    present = coco_presence(coco, annotations)
     absent = np.zeros_like(present)
-    column = category_columns(coco)
-    for row, record in enumerate(coco.dataset["images"]):
+    column = coco.columns
+    for row, record in enumerate(coco.images):
         for key, marked in (
             ("not_exhaustive_category_ids", present),
             ("neg_category_ids", absent),
@@ -76,15 +73,15 @@ def _labels(coco: "COCO", annotations: Path) -> "np.ndarray":
                 marked[row, [column[category] for category in record[key]]] = True
             except (KeyError, TypeError) as error:
                 raise UserError(
-                    f"{annotations}: image {record['id']} has no list {key!r} of known category "
+                    f"{coco.path}: image {record['id']} has no list {key!r} of known category "
                     f"ids ({error}); a file without such lists is of format coco"
                 ) from error
     both = np.argwhere(present & absent)
     if both.size:
-        image = coco.dataset["images"][both[0, 0]]["id"]
-        category = sorted(coco.cats)[both[0, 1]]
+        image = coco.images[both[0, 0]]["id"]
+        category = list(coco.categories)[both[0, 1]]
         raise UserError(
-            f"{annotations}: image {image} has category {category} both present and in "
+            f"{coco.path}: image {image} has category {category} both present and in "
             "`neg_category_ids`"
         )
     return present.astype(np.int8) - absent.astype(np.int8)

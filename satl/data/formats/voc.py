@@ -1,7 +1,8 @@
 """PASCAL VOC 2007 and 2012, and data sets laid out like them."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +20,9 @@ from satl.data.formats.base import (
 from satl.data.image_list import read_list
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from satl.data.objects import Box, Objects
     from satl.data.table import LabelTable
 
 CATEGORIES = [
@@ -52,6 +56,8 @@ class VocSplit(Strict):
 
 class VocFormat(SplitFormat[VocSplit]):
     """PASCAL VOC 2007 and 2012, and data sets laid out like them: an XML file per image."""
+
+    has_boxes: ClassVar[bool] = True
 
     format: Literal["voc"]
     test: VocSplit = Field(description="test images; those of VOC 2012 have no annotations")
@@ -90,14 +96,16 @@ class VocFormat(SplitFormat[VocSplit]):
         images = Path(split.folder, "JPEGImages")
         files = tuple(f"{name}.jpg" for name in names)
         check_images_exist(images, files, split.image_list)
-        rows = [self._labels(Path(split.folder, "Annotations", f"{name}.xml")) for name in names]
+        annotations = [_read(Path(split.folder, "Annotations", f"{n}.xml")) for n in names]
+        labels = [self._labels(annotation) for annotation in annotations]
         return LabelTable(
             folder=str(images),
             file_names=files,
             image_ids=np.arange(len(names)),
             categories=tuple(IN_WORDS.get(name, name) for name in self.categories),
-            labels=np.array(rows, dtype=np.int8),
+            labels=np.array(labels, dtype=np.int8),
             info={"annotations": str(split.image_list), "difficult": self.difficult},
+            objects=self._objects(annotations),
         )
 
     def size(self) -> DatasetSize:
@@ -111,32 +119,89 @@ class VocFormat(SplitFormat[VocSplit]):
             return expected_count(split.expected_images, f"{part}.expected_images", where)
         return len(read_list(split.image_list))
 
-    def _labels(self, annotation: Path) -> list[int]:
+    def _labels(self, annotation: "VocAnnotation") -> list[int]:
         """One label per category: +1 with an object, -1 without; 0 only for difficult ones."""
         easy, difficult = set(), set()
-        for name, is_difficult in _objects(annotation):
-            if name not in self.categories:
-                raise UserError(f"{annotation}: an object is called {name!r}, not in `categories`")
-            (difficult if is_difficult else easy).add(name)
+        for one in annotation.objects:
+            if one.name not in self.categories:
+                where = f"{annotation.path}: an object is called {one.name!r}"
+                raise UserError(f"{where}, not in `categories`")
+            (difficult if one.is_difficult else easy).add(one.name)
         of_difficult = {"positive": 1, "unknown": 0, "negative": -1}[self.difficult]
         return [
             1 if name in easy else of_difficult if name in difficult else -1
             for name in self.categories
         ]
 
+    def _objects(self, annotations: "list[VocAnnotation]") -> "Objects | None":
+        """Those that make a category positive; None unless all have boxes and sizes."""
+        from satl.data.objects import ObjectCounter
 
-def _objects(annotation: Path) -> list[tuple[str, bool]]:
-    """Name of each object, and whether it is marked difficult; parts of objects do not count."""
+        counter = ObjectCounter()
+        for row, annotation in enumerate(annotations):
+            for one in annotation.objects:
+                if one.is_difficult and self.difficult != "positive":
+                    continue
+                if one.box is None or annotation.size is None:
+                    return None
+                column = self.categories.index(one.name)
+                counter.add(row, column, one.box, annotation.size, one.box[2] * one.box[3])
+        return counter.objects()
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """One object; `box` is left, top, width, height in pixels, None where it lacks."""
+
+    name: str
+    is_difficult: bool
+    box: "Box | None"
+
+
+@dataclass(frozen=True)
+class VocAnnotation:
+    """The objects of one file; `size` is width and height of the image, None where it lacks."""
+
+    path: Path
+    objects: list[VocObject]
+    size: tuple[float, float] | None
+
+
+def _read(path: Path) -> VocAnnotation:
+    """Parts of objects do not count."""
     from xml.etree import ElementTree
 
     try:
-        root = ElementTree.parse(existing(annotation, "annotation file")).getroot()
+        root = ElementTree.parse(existing(path, "annotation file")).getroot()
     except ElementTree.ParseError as error:
-        raise UserError(f"{annotation}: not valid XML ({error})") from error
+        raise UserError(f"{path}: not valid XML ({error})") from error
+    if root.tag != "annotation":
+        raise UserError(f"{path}: not an annotation of PASCAL VOC, but <{root.tag}>")
     objects = [
-        (item.findtext("name", "").strip(), item.findtext("difficult", "0").strip() == "1")
+        VocObject(
+            item.findtext("name", "").strip(),
+            item.findtext("difficult", "0").strip() == "1",
+            _box(item.find("bndbox")),
+        )
         for item in root.findall("object")
     ]
-    if root.tag != "annotation":
-        raise UserError(f"{annotation}: not an annotation of PASCAL VOC, but <{root.tag}>")
-    return objects
+    size = _numbers(root.find("size"), ("width", "height"))
+    return VocAnnotation(path, objects, (size[0], size[1]) if size else None)
+
+
+def _box(element: "Element | None") -> "Box | None":
+    """Of corners that are pixels counted from 1, both of them inside."""
+    corners = _numbers(element, ("xmin", "ymin", "xmax", "ymax"))
+    if corners is None:
+        return None
+    left, top, right, bottom = corners
+    return left - 1, top - 1, right - left + 1, bottom - top + 1
+
+
+def _numbers(element: "Element | None", names: tuple[str, ...]) -> list[float] | None:
+    if element is None:
+        return None
+    try:
+        return [float(element.findtext(name, "")) for name in names]
+    except ValueError:
+        return None

@@ -23,6 +23,8 @@ class Observation(Strict, ABC):
 
     # Whether fewer images have as large a share of their labels known.
     keeps_shares: ClassVar[bool] = True
+    # Whether the mask depends on sizes and places of objects, which only some formats have.
+    needs_objects: ClassVar[bool] = False
 
     kind: str
 
@@ -73,7 +75,7 @@ class Observation(Strict, ABC):
             "seed": getattr(self, "seed", None),
             "mask_sha256": hashlib.sha256(np.packbits(known).tobytes()).hexdigest(),
         }
-        return replace(table, labels=observed, info=info)
+        return replace(table, labels=observed, info=info, objects=None)
 
     def inputs(self) -> list[str]:
         """The configured files that `mask` needs beside the table."""

@@ -17,7 +17,7 @@ from satl.config import Experiment
 from satl.core.files import write_text
 from satl.report.evaluated import Run
 from satl.report.page.data import page_data
-from satl.report.tables import Table
+from satl.report.table import Table
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (

@@ -14,7 +14,7 @@ from satl.report.page.records import records
 from satl.report.plot_pseudo import MEASURES
 from satl.report.plot_scores import positive_counts
 from satl.report.style import line_styles
-from satl.report.tables import Table
+from satl.report.table import Table
 from satl.runs.layout import run_keys
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from satl.config import Experiment, ratio_name
+from satl.report.blocks import selections
 from satl.report.evaluated import Run, commits
 from satl.report.page.numbers import rounded
-from satl.report.tables import selections
 from satl.runs.layout import training_jobs
 
 

@@ -62,7 +62,7 @@ function markBox() {
   return field("mark a category", element("span", {}, input, element("datalist", { id: "names" }, ...options)));
 }
 
-const ratioChoice = (has) => segments("known labels", "ratio", dataset().known.filter(has).map((ratio) => [ratio, percent(ratio)]));
+const ratioChoice = (has) => choiceOf("ratio", ways().filter(has), ratio());
 
 /** The method chosen for a section, among those that have something to show there. */
 function methodOf(key, found) {
@@ -70,7 +70,7 @@ function methodOf(key, found) {
   return names.includes(state[key]) ? state[key] : names[0];
 }
 
-const ratioOf = (byRatio) => (state.ratio in byRatio ? state.ratio : Object.keys(byRatio)[0]);
+const ratioOf = (byRatio) => (ratio() in byRatio ? ratio() : ways().find((one) => one in byRatio));
 
 function thresholdControls() {
   const found = dataset().thresholds;
@@ -138,9 +138,10 @@ function drawDistributions() {
   const grid = find("#distributions");
   const method = methodOf("scores", dataset().scores);
   if (!method) return grid.replaceChildren();
-  const ratio = ratioOf(dataset().scores[method]);
-  const found = dataset().scores[method][ratio];
-  const courses = dataset().thresholds[method]?.[ratio] ?? {};
+  const known = ratioOf(dataset().scores[method]);
+  const found = dataset().scores[method][known];
+  if (!found) return grid.replaceChildren(); // no run of this method yet
+  const courses = dataset().thresholds[method]?.[known] ?? {};
   const names = state.marked.length ? state.marked : typical();
   grid.replaceChildren(...names.map((category) => {
     const at = dataset().categories.indexOf(category);

@@ -35,12 +35,18 @@ function methodChips() {
 }
 
 function resultControls() {
+  const own = blocks().filter(({ name }) => name !== "published");
   find("#results .controls").replaceChildren(
-    segments("epoch", "selection", blocks().filter(({ name }) => name !== "published").map(({ name, title }) => [name, title]), block().name),
+    ...(own.length > 1 ? [segments("epoch", "selection", own.map(({ name, title }) => [name, title]), block().name)] : []),
     menu("metric", "metric", METRICS()));
 }
 
-const columnChoice = () => segments("known labels", "column", table().columns.map((name) => [name, percent(name)]), column());
+/** Buttons that choose among `names`, known ratios or settings; none where there is no choice. */
+function choiceOf(key, names, current) {
+  return names.length > 1 ? segments("known labels", key, names.map((name) => [name, percent(name)]), current) : "";
+}
+
+const columnChoice = () => choiceOf("column", table().known, column());
 
 function differenceControls() {
   find("#differences .reference").textContent = table().reference;

@@ -2,20 +2,22 @@
 
 const METRICS = () => ["mAP", ...Object.keys(table().metrics)].map((name) => [name, name.replace("_", " ")]);
 const blocks = () => (state.metric === "mAP" ? table().blocks : table().metrics[state.metric]);
+// Of a setting, other metrics have a column each of their own, and are not those of the table.
+const headings = () => (table().setting && state.metric !== "mAP" ? [state.metric.replace("_", " ")] : table().headings);
 const block = () => blocks().find((one) => one.name === state.selection) ?? blocks()[0];
 
 /** The cells of one method's row, or null. */
 function cellsOf(one, method) {
   const at = one.rows.indexOf(method);
   if (at < 0) return null;
-  const many = table().columns.length;
-  return table().columns.map((_, place) => {
+  const many = one.mean.length / one.rows.length;
+  return Array.from({ length: many }, (_, place) => {
     const index = at * many + place;
-    return { mean: one.mean[index], std: one.std[index], rank: one.rank?.[index] };
+    return { mean: one.mean[index], std: one.std[index], rank: one.rank?.[index], written: one.written?.[index] };
   });
 }
 
-const ratioPlaces = () => table().columns.map((name, at) => ({ name, at })).filter(({ name }) => isRatio(name));
+const ratioPlaces = () => table().known.map((name, at) => ({ name, at })).filter(({ name }) => isRatio(name));
 const inBrackets = (low, high) => (low === null ? "" : ` [${signed(low)}, ${signed(high)}]`);
 
 function drawResults() {
@@ -42,7 +44,8 @@ function drawOneColumn(box) {
   const rows = shownMethods().map((series) => ({ series, ...cellsOf(block(), series)[0] }))
     .filter(({ mean }) => mean !== null).sort((a, b) => b.mean - a.mean)
     .map((row) => ({ ...row, low: row.mean - (row.std ?? 0), high: row.mean + (row.std ?? 0), tip: `<b>${escaped(row.series)}</b>${number(row.mean, 2)}` }));
-  const title = `${state.metric} (%), ${table().headings[0]} known, ${block().title}${extent()}`;
+  const known = table().setting ? `labels known: ${table().setting}` : `${table().headings[0]} known`;
+  const title = `${state.metric} (%), ${known}, ${block().title}${extent()}`;
   if (!rows.length) return nothing(box, title, "No run that is shown has a value.");
   draw(box, title, forest(rows, `${state.metric} (%)`, false));
 }
@@ -50,8 +53,8 @@ function drawOneColumn(box) {
 const extent = () => (data.extent ? ` (${data.extent})` : "");
 
 function resultTable() {
-  const columns = [methodColumn(), ...table().columns.map((_, at) => ({
-    title: table().headings[at], value: (row) => row.cells[at].mean, cell: (row) => scoreCell(row.cells[at]),
+  const columns = [methodColumn(), ...headings().map((title, at) => ({
+    title, value: (row) => row.cells[at].mean, cell: (row) => scoreCell(row.cells[at]),
   }))];
   const rows = shownMethods().map((method) => ({ method, cells: cellsOf(block(), method) }));
   const published = state.metric === "mAP" && blocks().find((one) => one.name === "published");
@@ -64,7 +67,8 @@ function methodColumn() {
   return { title: "method", text: true, value: (row) => row.method, cell: (row) => [dot(row.method), row.method] };
 }
 
-function scoreCell({ mean, std, rank }) {
+function scoreCell({ mean, std, rank, written }) {
+  if (written) return written;
   const kind = { 1: "best", 2: "second" }[rank];
   return [
     element("span", { class: kind }, number(mean)),
@@ -136,7 +140,7 @@ function drawCourses() {
 }
 
 function courseRows(series, measure) {
-  const found = dataset().courses[series]?.[state.ratio]?.[measure];
+  const found = dataset().courses[series]?.[ratio()]?.[measure];
   return (found?.mean ?? []).map((mean, at) => ({
     series, x: at + 1, mean, low: mean - (found.std[at] ?? 0), high: mean + (found.std[at] ?? 0),
   })).filter(({ mean }) => mean !== null);

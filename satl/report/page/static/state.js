@@ -82,7 +82,9 @@ function redrawCharts() {
 const dataset = () => data.datasets[state.dataset];
 const table = () => dataset().tables.find((one) => one.name === state.table) ?? dataset().tables[0];
 const shownMethods = () => table()?.methods.filter((name) => !state.hidden.includes(name)) ?? [];
-const column = () => (table().columns.includes(state.column) ? state.column : table().columns[0]);
+const column = () => (table().known.includes(state.column) ? state.column : table().known[0]);
+const ways = () => table().known.filter((name) => name !== "average"); // known ratios, or the one setting
+const ratio = () => (ways().includes(state.ratio) ? state.ratio : middle(ways()));
 const isRatio = (name) => /^\d/.test(name); // or the average, or what else decides which labels are known
 const percent = (name) => (isRatio(name) ? `${Math.round(100 * name)} %` : name);
 
