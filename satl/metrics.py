@@ -27,6 +27,11 @@ def mean_ap(scores: ArrayLike, targets: ArrayLike) -> float:
     return _mean(average_precision(scores, targets))
 
 
+def known_mean_ap(scores: NDArray, labels: NDArray) -> float:
+    """mAP over the known entries alone of `labels`, (N, C) +1 / -1 / 0; NaN without a positive."""
+    return mean_ap(only_judged(scores, labels), labels)
+
+
 def voc2012_map(scores: ArrayLike, targets: ArrayLike) -> float:
     """mAP by the rule of PASCAL VOC 2010-2012: area under the monotone precision envelope."""
     return _mean(_column_means(_envelopes(_precisions(*_checked(scores, targets)))))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from file_server import serving
 from PIL import Image
-from trials import every_epoch_saves, shared, weights  # noqa: F401 (fixtures)
+from trials import every_epoch_saves, kept, shared, weights  # noqa: F401 (fixtures)
 
 from satl.data.formats.coco import read_coco
 from satl.data.splits import split

@@ -10,9 +10,8 @@ from satl.core.errors import UserError
 from satl.data.holdout import hold_out
 from satl.data.splits import split
 from satl.evaluation.evaluate import evaluate
-from satl.evaluation.held_out import known_mean_ap
 from satl.evaluation.selections import metrics_by_selection
-from satl.metrics import mean_ap
+from satl.metrics import known_mean_ap, mean_ap
 from satl.runs.fingerprint import differences
 from satl.runs.folder import RunFolder
 from satl.training.engine import train

@@ -23,8 +23,8 @@ training: {epochs: 500, batch_size: 5, resize: 18, image_size: 16}
 COMMAND = """
 import sys
 from satl import cli
-from satl.data.images import batches
-batches.START_METHOD = sys.argv[1]
+from satl.data.images import loading
+loading.START_METHOD = sys.argv[1]
 sys.exit(cli.main(sys.argv[2:]))
 """
 

@@ -13,6 +13,7 @@ from satl.models.backbone import initial_weights
 from satl.runs.folder import RunFolder
 from satl.training import trainer
 from satl.training.context import RunSpec, TrainingContext
+from satl.training.engine import train
 from satl.training.epoch import EpochTimes
 
 TRAINING = Training(
@@ -45,6 +46,19 @@ def shared(tmp_path, weights, test_table):
 def every_epoch_saves(monkeypatch):
     """A checkpoint after each epoch, however short."""
     monkeypatch.setattr(trainer, "EPOCH_CHECKPOINT_SECONDS", 0)
+
+
+@pytest.fixture
+def kept(tmp_path, shared, observed):
+    """Trains a method and gives the folder of the run, which has kept its weights."""
+
+    def run(method="satl", **training):
+        changed = shared.training.model_copy(update={"keep_weights": "last", **training})
+        folder = tmp_path / f"run-{method}"
+        train(replace(shared, training=changed), [spec(observed, folder, method)])
+        return folder
+
+    return run
 
 
 def apart(shared):

@@ -18,6 +18,7 @@ from satl.cli import (
     estimate,
     features,
     images,
+    prediction,
     results,
     split,
     status,
@@ -28,7 +29,7 @@ from satl.training.stopping import Stopped
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status (2 after an error in the input)."""
+    """Run one command; returns the exit status (2 after an error in the input, 1 after a part)."""
     # PyTorch's threads otherwise spin while they wait for each other: beside another busy process
     # a training on two threads then takes several times as long. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("satl").setLevel(logging.INFO)
     parsed = _parser().parse_args(arguments)
     try:
-        parsed.function(parsed)
+        status = parsed.function(parsed)
         sys.stdout.flush()
     except UserError as error:
         print(f"satl {parsed.command}: error: {error}", file=sys.stderr)
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         # again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"satl-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    groups = (check, downloads, data, images, split, features, estimate, training, status, results)
+    groups = (
+        check, downloads, data, images, split, features, estimate, training, status, results,
+        prediction,
+    )  # fmt: skip
     for add in (add for group in groups for add in group.COMMANDS):
         add(commands)
     return parser

@@ -9,7 +9,7 @@ from satl.core.errors import UserError
 
 Parser = argparse.ArgumentParser
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
-Run = Callable[[argparse.Namespace], None]
+Run = Callable[[argparse.Namespace], int | None]  # the exit status, where it is not 0
 
 
 def add_command(commands: Any, name: str, run: Run, text: str) -> Parser:
@@ -37,9 +37,9 @@ def out_option(parser: Parser, text: str) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=text)
 
 
-def device_option(parser: Parser) -> None:
+def device_option(parser: Parser, default: str = "the config's") -> None:
     """`--device`."""
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps (default: the config's)")
+    parser.add_argument("--device", help=f"auto, cpu, cuda, cuda:N or mps (default: {default})")
 
 
 def results_option(parser: Parser) -> None:

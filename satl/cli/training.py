@@ -83,6 +83,11 @@ def _train(commands) -> None:
     path_option(parser, "--test-images", "test images, from `satl images --images-out`")
     text = "images held out of training, likewise (validation)"
     path_option(parser, "--validation-images", text, required=False)
+    parser.add_argument(
+        "--validation-labels", type=Path, nargs="+", metavar="FILE",
+        help="what is known of their labels, one table per --run: it chooses the thresholds of "
+        "kept weights, and their epoch (training.keep_weights)",
+    )  # fmt: skip
     for part in PARTS:
         text = f"decoded {part} images, from `satl images --pixels-out` (image_cache: disk)"
         path_option(parser, f"--{part}-pixels", text, required=False)
@@ -115,15 +120,20 @@ def _run_train(args: argparse.Namespace) -> None:
         raise UserError(
             "model.word_vectors is glove: give --embeddings FILE, from `satl embeddings`"
         )
+    held_out = args.validation_labels or [None] * len(args.runs)
+    if len(held_out) != len(args.runs):
+        raise UserError(
+            f"--validation-labels names {len(held_out)} tables for {len(args.runs)} runs"
+        )
     runs = []
-    for name, observed, folder in args.runs:
+    for (name, observed, folder), known in zip(args.runs, held_out, strict=True):
         entry = choose(experiment.trained, name, "method")
         table = LabelTable.load(Path(observed))
         runs.append(
             RunSpec(
                 experiment.name, args.dataset, name, entry.method,
                 *checked_method(name, entry), table, Path(folder), args.seed,
-                entry.learning_rate,
+                entry.learning_rate, known and LabelTable.load(known),
             )
         )  # fmt: skip
     test = LabelTable.load(args.test_images).without_labels()

@@ -208,6 +208,15 @@ class Experiment(Strict):
         return self
 
     @model_validator(mode="after")
+    def _check_kept_weights(self) -> "Experiment":
+        if self.training.keep_weights == "best_on_validation" and not self.validation:
+            raise ValueError(
+                "training.keep_weights: best_on_validation needs images held out, whose known "
+                "labels choose; set validation: 0.1, or keep_weights: last"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_sizes(self) -> "Experiment":
         if self.training.image_size > self.training.resize:
             raise ValueError(

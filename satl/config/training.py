@@ -1,12 +1,14 @@
 """The sections `model`, `training` and `pretraining` of the experiment file."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from satl.config.catalogue import IMAGENET_WEIGHTS, PACKAGED_WEIGHTS
-from satl.config.explain import suggestion
+from satl.config.explain import explain, suggestion
 from satl.config.input_size import PUBLISHED
+from satl.core.errors import UserError
 from satl.core.strict import Strict, setting
 
 
@@ -146,6 +148,13 @@ class Training(Strict):
         "job, or in one file of 3 * side**2 bytes per image that all jobs of a machine share",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a training job")
+    keep_weights: Literal["last", "best_on_validation"] | None = setting(
+        None,
+        affects="files",
+        description="keep the trained network as model.safetensors in the run folder, for satl "
+        "predict and export: that of the last epoch, or of the best on the known labels of the "
+        "images held out (`validation`); none: only what it scored",
+    )
 
     @model_validator(mode="after")
     def _check_views(self) -> "Training":
@@ -160,6 +169,13 @@ class Training(Strict):
         if learning_rate is None:
             return self
         return self.model_copy(update={"learning_rate": learning_rate})
+
+    def with_settings(self, given: Mapping[str, Any]) -> "Training":
+        """The same protocol with other values for some keys. Raises UserError that names them."""
+        try:
+            return type(self).model_validate({**self.model_dump(), **given})
+        except ValidationError as error:
+            raise UserError(explain(error, Training, {}, within="training")) from error
 
 
 class Pretraining(Strict):

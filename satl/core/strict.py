@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Affects = Literal["results", "speed", "presentation"]
+Affects = Literal["results", "speed", "presentation", "files"]
 
 
 class Strict(BaseModel):
@@ -26,8 +26,9 @@ def setting(default: Any = ..., *, affects: Affects = "results", **field_options
 
     Args:
         default: the value where the file gives none; without one, the key is required.
-        affects: results (any number), speed (only how long it takes) or presentation (only how
-            results are shown). Fields made by `pydantic.Field` count as results.
+        affects: results (any number), speed (only how long it takes), presentation (only how
+            results are shown) or files (only what is kept beside the results). Fields made by
+            `pydantic.Field` count as results.
         field_options: options of `pydantic.Field`, such as `description` or `ge`.
     """
     return Field(default, json_schema_extra={"affects": affects}, **field_options)

@@ -14,11 +14,12 @@ from satl.core.labels import UNKNOWN
 from satl.data.table import LabelTable
 from satl.evaluation.bootstrap import resampled_map
 from satl.evaluation.epoch_file import EpochFile
-from satl.evaluation.held_out import check_held_out, known_mean_ap
+from satl.evaluation.held_out import check_held_out
 from satl.evaluation.histogram import histogram_table, score_counts
 from satl.evaluation.pseudo_quality import pseudo_quality
 from satl.evaluation.selections import Course, metrics_by_selection, per_cent, selected_epochs
-from satl.runs.folder import TRAIN_FILES, RunFolder
+from satl.runs.folder import RunFolder
+from satl.runs.layout import MODEL_FILE, trained_files
 
 
 def evaluate(
@@ -64,7 +65,9 @@ def evaluate(
     if keep == "selected":
         predictions.keep(selected.values(), courses)
         training.keep(selected.values(), quality, drop=["logits"], **histogram)
-    link_files(folder, out, TRAIN_FILES)
+    if out != folder:
+        (out / MODEL_FILE).unlink(missing_ok=True)  # perhaps another run's
+    link_files(folder, out, trained_files(folder))
 
     with writing(out / "score_histogram.parquet") as temporary:
         histogram_table(**histogram, categories=train.categories).to_parquet(temporary, index=False)
@@ -134,7 +137,7 @@ def _courses(
     """mAP of every epoch on the test images, and on the known labels held out, if any are."""
     tables = {"test": ("logits", test), "validation": ("validation_logits", validation)}
     return {
-        part: [known_mean_ap(scores, table.labels) for scores in predictions.arrays[name]]
+        part: [metrics.known_mean_ap(scores, table.labels) for scores in predictions.arrays[name]]
         for part, (name, table) in tables.items()
         if table is not None
     }

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from satl import metrics
 from satl.core.errors import UserError
 from satl.data.table import LabelTable
 
@@ -28,13 +27,3 @@ def check_held_out(
         raise UserError(f"{folder}: images were held out of training; give their --validation")
     if found is None or not np.array_equal(found, given):
         raise UserError(f"{folder}: the run has predicted other held-out images than those given")
-
-
-def known_mean_ap(scores: NDArray, labels: NDArray) -> float:
-    """mAP over the known entries alone, in 0 … 1; NaN where no positive is known.
-
-    Args:
-        scores: (N, C).
-        labels: (N, C), +1 / -1 / 0.
-    """
-    return metrics.mean_ap(metrics.only_judged(scores, labels), labels)

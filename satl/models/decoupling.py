@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 # CPU they then stay in its cache, while a GPU (not measured) wants few and large kernels.
 CPU_GROUP_ENTRIES = 2**20
 GPU_GROUP_ENTRIES = 2**26
+EXPORTED_GROUP = 8  # categories: an exported graph is one for batches of every size
 
 
 class SemanticDecoupling(nn.Module):
@@ -87,6 +88,8 @@ class _Scores(torch.autograd.Function):
 
 
 def _groups(a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    if torch.compiler.is_exporting():
+        return b.split(EXPORTED_GROUP)
     entries = CPU_GROUP_ENTRIES if a.device.type == "cpu" else GPU_GROUP_ENTRIES
     return b.split(max(1, entries // max(1, a.numel())))
 

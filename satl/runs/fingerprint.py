@@ -38,6 +38,8 @@ KEEPING_ONLY = (
     "satl.training.recording",
     "satl.training.checkpoint",
     "satl.training.history",
+    "satl.training.best_weights",
+    "satl.training.model_file",
     "satl.training.stopping",
     "satl.training.lease",
 )

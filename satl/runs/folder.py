@@ -11,6 +11,7 @@ Written by `satl train`:
                           (once evaluated, both hold the selected `epochs` alone, and no training
                           logits: see `satl.evaluation.epoch_file`)
     run.json              versions, commit, device, timings, hashes
+    model.safetensors     with training.keep_weights: the network and all that it takes to use it
 Added by `satl evaluate`, which alone reads the ground truth:
     metrics.json          test metrics by epoch and by selection, quality of the pseudo-labels
     score_histogram.parquet   training logits of the last epoch, binned by category and label

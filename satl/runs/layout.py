@@ -10,12 +10,19 @@ TRAIN_FILES = (
     "config.yaml", "metrics.jsonl", "thresholds.parquet",
     "predictions.npz", "training_scores.npz", "run.json",
 )  # fmt: skip
+MODEL_FILE = "model.safetensors"  # beside them, with training.keep_weights
 EVALUATION_FILES = ("metrics.json", "score_histogram.parquet", "bootstrap.npz")
 
 # Parts of paths, formatted here and nowhere else; to the workflow they are patterns.
 KNOWN_PART = "known-{ratio}"
 SEED_PART = "seed-{seed}"
 JOB_PATH = f"{{dataset}}/{SEED_PART}/{{job}}"
+
+
+def trained_files(folder: Path) -> list[str]:
+    """The names of what training has left in `folder`: TRAIN_FILES, and weights if it kept any."""
+    kept = [MODEL_FILE] if Path(folder, MODEL_FILE).is_file() else []
+    return [*TRAIN_FILES, *kept]
 
 
 @dataclass(frozen=True, order=True)

@@ -13,13 +13,15 @@ when jobs are put together in another way, or inputs were made anew with the sam
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from satl.core.files import link_files, write_json, write_text
 from satl.core.locks import held
 from satl.runs.fingerprint import Fingerprint, differences, name_of
-from satl.runs.layout import TRAIN_FILES, RunKey
+from satl.runs.layout import MODEL_FILE, TRAIN_FILES, RunKey, trained_files
+from satl.runs.model_facts import read_facts
 
 RECORD = "fingerprint.json"
 # In a run folder that training has written: the way from there to the same training in its store.
@@ -62,13 +64,19 @@ class Entry:
         """
         return held(self.checkpoint / ".lock", str(self.folder))
 
-    def is_finished(self) -> bool:
-        """Whether it has been trained to the end."""
-        return all((self.folder / name).is_file() for name in TRAIN_FILES)
+    def is_finished(self, weights: Mapping[str, str] | None = None) -> bool:
+        """Whether it has been trained to the end.
+
+        Args:
+            weights: facts of the weights that it must have kept (satl.runs.model_facts), if any.
+        """
+        if not all((self.folder / name).is_file() for name in TRAIN_FILES):
+            return False
+        return weights is None or weights.items() <= read_facts(self.folder / MODEL_FILE).items()
 
     def link_to(self, folder: Path) -> None:
         """Once it is finished: give its files a second name in the run folder `folder`."""
-        link_files(self.folder, folder, TRAIN_FILES)
+        link_files(self.folder, folder, trained_files(self.folder))
         write_text(folder / STORED_AT, os.path.relpath(self.folder.resolve(), folder.resolve()))
 
     def close(self) -> None:

@@ -42,6 +42,8 @@ class RunSpec:
         folder: the run folder to write.
         seed: of the training; the mask of `observed` has one of its own.
         learning_rate: of its own, in place of the job's.
+        held_out: the images held out with what is known of their labels, which may choose an epoch
+            and the thresholds of decisions; none: the labels of `observed` choose thresholds.
     """
 
     experiment: str
@@ -54,6 +56,7 @@ class RunSpec:
     folder: Path
     seed: int = 0
     learning_rate: float | None = None
+    held_out: LabelTable | None = None
 
     @property
     def key(self) -> RunKey:
@@ -140,6 +143,30 @@ class TrainingContext:
             total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             total.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
         return total.hexdigest()
+
+
+def check_held_out(run: RunSpec, shared: TrainingContext) -> None:
+    """Raises UserError where labels of images held out are needed, or are of other images."""
+    held_out, predicted = run.held_out, shared.validation
+    if held_out is None:
+        if shared.training.keep_weights == "best_on_validation":
+            raise UserError(
+                "training.keep_weights is best_on_validation: give --validation-labels, from "
+                "`satl split` of the images held out"
+            )
+    elif predicted is None or predicted.digest() != held_out.without_labels().digest():
+        raise UserError(
+            f"{run.title}: --validation-labels are of other images than --validation-images"
+        )
+
+
+def wanted_weights(run: RunSpec, shared: TrainingContext) -> dict[str, str] | None:
+    """What a model file must say of itself to be what this run is to keep; None: it keeps none."""
+    keep = shared.training.keep_weights
+    if keep is None:
+        return None
+    chosen_on = run.observed if run.held_out is None else run.held_out
+    return {"keep_weights": keep, "labels_sha256": chosen_on.digest()}
 
 
 def run_config(run: RunSpec, shared: TrainingContext) -> dict[str, Any]:

@@ -10,15 +10,26 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from satl.config import Training
 from satl.core.errors import UserError
 from satl.core.seeds import derive_seed
 from satl.data.table import LabelTable, check_same_categories
 from satl.methods.base import Context
 from satl.models.backbone import Backbone, build_backbone
 from satl.runs.fingerprint import Fingerprint
+from satl.runs.layout import MODEL_FILE
 from satl.runs.store import Entry, Store
-from satl.training.context import RunSpec, TrainingContext, run_config, run_fingerprint
+from satl.training.best_weights import BestWeights
+from satl.training.context import (
+    RunSpec,
+    TrainingContext,
+    check_held_out,
+    run_config,
+    run_fingerprint,
+    wanted_weights,
+)
 from satl.training.features import CachedFeatures, FeatureSource, ImageFeatures
+from satl.training.model_file import write_model
 from satl.training.precision import compiler_errors, prepare_torch
 from satl.training.recording import check_free, write_run_folder
 from satl.training.run import TrainingRun
@@ -50,6 +61,11 @@ class _Job:
     config: dict[str, Any]
     fingerprint: Fingerprint
     entry: Entry
+    weights: dict[str, str] | None
+
+    def is_finished(self) -> bool:
+        """Whether the store has the run, with the weights that it is to keep."""
+        return self.entry.is_finished(self.weights)
 
 
 def train(shared: TrainingContext, runs: Sequence[RunSpec]) -> None:
@@ -65,7 +81,8 @@ def train(shared: TrainingContext, runs: Sequence[RunSpec]) -> None:
         runs: to be trained.
 
     Raises:
-        UserError: train and test categories differ; a folder holds another run;
+        UserError: train and test categories differ; a folder holds another run; labels of images
+            held out are missing or of other images;
             another process is training a run; an image cannot be read; a run diverged or
             cannot be written; the GPU's memory is too small.
         Stopped: after SIGTERM or Ctrl-C; the same call resumes from there.
@@ -73,12 +90,13 @@ def train(shared: TrainingContext, runs: Sequence[RunSpec]) -> None:
     seed = _common_seed(runs)
     for run in runs:
         check_same_categories(run.observed, shared.test)
+        check_held_out(run, shared)
     prepare_torch(shared.training, shared.device)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     jobs = [_resolve(run, shared) for run in runs]
     failures = _train_unfinished(jobs, shared, seed, started)
     for job in jobs:
-        if job.entry.is_finished():
+        if job.is_finished():
             job.entry.link_to(job.spec.folder)
     if failures:
         raise UserError("\n".join(map(str, failures)))
@@ -90,9 +108,9 @@ def _train_unfinished(
     """Train what the store does not hold finished; returns why runs dropped out, if any did."""
     with ExitStack() as locks:
         for job in jobs:
-            if not job.entry.is_finished():
+            if not job.is_finished():
                 locks.enter_context(job.entry.in_training())
-        waiting = [job for job in jobs if not job.entry.is_finished()]
+        waiting = [job for job in jobs if not job.is_finished()]
         for job in jobs:
             if job not in waiting:
                 print(f"{job.spec.title}: reusing the finished run in {job.entry.folder}")
@@ -119,7 +137,7 @@ def _train_together(
         for job, run in zip(waiting, runs, strict=True):
             if run in trainer.runs:
                 try:
-                    _record(job, run, shared, started)
+                    _record(job, run, shared, backbone, started)
                 except UserError as error:
                     trainer.failures.append(error)
                     trainer.save(run)  # the same call then writes the folder, without training
@@ -146,7 +164,11 @@ def feature_source(
     )
 
 
-def _record(job: _Job, run: TrainingRun, shared: TrainingContext, started: str) -> None:
+def _record(
+    job: _Job, run: TrainingRun, shared: TrainingContext, backbone: Backbone, started: str
+) -> None:
+    if shared.training.keep_weights:
+        write_model(job.entry.folder / MODEL_FILE, job.spec, shared, run, backbone)
     write_run_folder(job.entry.folder, job.spec, shared, run, job.config, job.fingerprint, started)
     job.entry.close()
 
@@ -173,7 +195,7 @@ def _resolve(spec: RunSpec, shared: TrainingContext) -> _Job:
     fingerprint = run_fingerprint(spec, shared)
     check_free(spec.folder, fingerprint)
     entry = Store(shared.store).entry(spec.key, fingerprint)
-    return _Job(spec, run_config(spec, shared), fingerprint, entry)
+    return _Job(spec, run_config(spec, shared), fingerprint, entry, wanted_weights(spec, shared))
 
 
 def build_run(
@@ -204,7 +226,14 @@ def build_run(
         seed,
         folder,
         shared.device,
+        _best_weights(spec, training),
     )
+
+
+def _best_weights(spec: RunSpec, training: Training) -> BestWeights | None:
+    if training.keep_weights != "best_on_validation" or spec.held_out is None:
+        return None
+    return BestWeights(spec.held_out.labels)
 
 
 def _resumed(run: TrainingRun) -> TrainingRun:

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from torch import Tensor
 
 from satl.core.errors import UserError
 from satl.core.files import existing, write_json, writing
 
 LARGEST = np.finfo(np.float16).max
+
+
+def as_stored(maps: Tensor) -> Tensor:
+    """Feature maps as a file gives them back: rounded to float16, and in float32 again."""
+    return maps.float().contiguous().half().float()
 
 
 def description_of(path: Path) -> Path:

@@ -13,6 +13,7 @@ from satl.core.errors import UserError
 from satl.core.seeds import derive_seed
 from satl.data.table import LabelTable
 from satl.methods.base import Method, Progress
+from satl.training.best_weights import BestWeights
 from satl.training.checkpoint import Checkpoint
 from satl.training.epoch import EpochRecord, EpochTimes, largest_magnitude
 from satl.training.history import History
@@ -41,6 +42,7 @@ class TrainingRun:
         seed: of the method's random stream.
         folder: of this run's checkpoint; its name identifies config and code.
         device: where model and method are.
+        best: keeps the weights of the best epoch, where the last is not to be kept.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class TrainingRun:
         seed: int,
         folder: Path,
         device: torch.device,
+        best: BestWeights | None = None,
     ) -> None:
         self.name, self.training, self.steps, self.device = name, training, steps, device
-        self.model, self.method = model, method
+        self.model, self.method, self.best = model, method, best
         if training.compile:
             self.model.compile(fullgraph=True)
         self.checkpoint, self.history = Checkpoint(folder), History(observed.categories, folder)
@@ -184,6 +187,8 @@ class TrainingRun:
         }
         self.history.add(metrics, self.method.thresholds(), arrays)
         self.epoch, self.step = self.epoch + 1, 0
+        if self.best is not None:
+            self.best.consider(self.epoch, self.model, predicted)
         self.times = EpochTimes()
         self.record = EpochRecord.empty(self.labels)
         self.whole = True
@@ -200,6 +205,12 @@ class TrainingRun:
         self.history.write()
         self.checkpoint.save(self._state())
 
+    def kept_weights(self) -> tuple[int, dict[str, Tensor]]:
+        """The epoch, from 1, whose weights are to be kept, and these, of the trained part."""
+        if self.best is not None:
+            return self.best.epoch, self.best.weights
+        return self.epoch, self.model.state_dict()
+
     _MODULES = ("model", "method", "optimizer")
     _COUNTS = ("epoch", "step")
 
@@ -211,6 +222,7 @@ class TrainingRun:
             "history": self.history.state(),
             "record": vars(self.record),
             "times": vars(self.times),
+            "best": None if self.best is None else self.best.state(),
         }
 
     def resume(self) -> None:
@@ -218,6 +230,10 @@ class TrainingRun:
         state = self.checkpoint.load(self.device)
         if state is None:
             return
+        if self.best is not None:
+            if state["best"] is None:
+                return  # it was trained without a look at which epoch is best
+            self.best.load_state(state["best"])
         for part in self._MODULES:
             getattr(self, part).load_state_dict(state[part])
         for part in self._COUNTS:

@@ -1,9 +1,5 @@
 """From image files to batches: a fixed resize on reading, random crops and flips by batch."""
 
-import atexit
-import multiprocessing
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,23 +9,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from satl.core.errors import UserError
 from satl.core.seeds import derive_seed
+from satl.data.images.loading import loaded
 from satl.data.images.pixels import Pixels, open_pixels
 from satl.data.images.reading import decode
-from satl.data.images.workers import ignore_stop_signals, stop_signals_held
 from satl.data.table import LabelTable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 BATCHES_AHEAD = 2  # that the system is told to read from the disk cache
-# Workers use Pillow, NumPy and one thread of torch, none of which a fork beside other threads
-# harms, and a fork takes milliseconds per epoch where a spawn imports torch. Not the fork server
-# (the default of Python 3.14): a signal to the whole job would end it, and with it all workers.
-START_METHOD = "fork" if sys.platform == "linux" else None
 
 
 def read_image(path: Path, side: int, expected: np.ndarray | None = None) -> Tensor:
@@ -129,22 +121,7 @@ class Images(Dataset[Tensor]):
         if self.pixels is not None:
             yield from self._gathered(self.pixels, order, pin_memory)
             return
-        loader = DataLoader(
-            self,
-            batch_sampler=order,
-            num_workers=workers,
-            pin_memory=pin_memory,
-            worker_init_fn=ignore_stop_signals,
-            multiprocessing_context=START_METHOD if workers else None,
-        )
-        try:
-            with stop_signals_held():
-                batches = iter(loader)
-            yield from batches
-        except UserError as error:
-            # A worker process sends its whole traceback along in the message.
-            text = str(error).rpartition(f"{type(error).__name__}: ")[2]
-            raise UserError(text.strip()) from error
+        yield from loaded(self, order, workers, pin_memory)
 
     def _gathered(
         self, pixels: Pixels, order: Sequence[Sequence[int]], pin_memory: bool
@@ -156,15 +133,6 @@ class Images(Dataset[Tensor]):
             batch = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
             pixels.gather(indices, batch.numpy())
             yield batch
-
-
-@atexit.register
-def _kill_workers() -> None:
-    # Of batches not read to their end. Python would send them SIGTERM, and wait forever.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would call it a failure
-    for child in multiprocessing.active_children():
-        if child.daemon:
-            child.kill()
 
 
 def training_order(

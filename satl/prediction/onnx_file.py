@@ -1,0 +1,96 @@
+"""Export to ONNX, checked against PyTorch before the file is written."""
+
+import json
+import logging
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from satl.core.errors import UserError
+from satl.core.files import writing
+from satl.models.network import Network
+from satl.training.model_file import ModelFacts, TrainedModel
+
+# Of logits, relative to the largest or absolute: float32 sums in another order differ by less.
+TOLERANCE = 1e-3
+CHECKED_BATCHES = (1, 3)
+
+
+def export_onnx(model: TrainedModel, path: Path) -> float:
+    """Write the network for any batch size, in float32; returns the largest difference found.
+
+    Input `images`: (B, 3, S, S) uint8 RGB, resized to the square. Output `logits`: (B, C).
+    Metadata of the file (JSON texts): `categories`, and `thresholds`, the logits from which on a
+    category counts as present.
+
+    Raises:
+        UserError: a package is missing; onnxruntime does not agree with PyTorch; the file cannot
+            be written.
+    """
+    onnxruntime = _packages()
+    network, side = model.network.cpu().eval(), model.facts.training.image_size
+    program = torch.onnx.export(
+        network,
+        (_noise(2, side),),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None, "what dynamo exports is a program"
+    program.model.metadata_props.update(_metadata(model.facts))
+    with writing(path) as temporary:
+        program.save(temporary)
+        difference = _difference(onnxruntime, temporary, network, side)
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{path}: not written, as onnxruntime gives other logits than PyTorch (by "
+                f"{difference:.2g}; allowed are {TOLERANCE:g}). Please report this, with the "
+                "versions of torch, onnx and onnxruntime"
+            )
+    return difference
+
+
+def _packages() -> ModuleType:
+    """onnxruntime; the others are used by torch. Raises UserError where one is missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"--format onnx needs packages that are not installed ({error}): "
+            "pip install onnx onnxruntime onnxscript"
+        ) from error
+    for noisy in ("onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    return onnxruntime
+
+
+def _metadata(facts: ModelFacts) -> dict[str, str]:
+    thresholds = json.dumps(facts.thresholds)
+    return {"categories": json.dumps(facts.categories), "thresholds": thresholds}
+
+
+def _noise(count: int, side: int) -> torch.Tensor:
+    """Images of random pixels."""
+    pixels = np.random.default_rng(count).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
+    return torch.from_numpy(pixels)
+
+
+def _difference(onnxruntime: ModuleType, path: Path, network: Network, side: int) -> float:
+    """The largest difference of logits, relative to the largest of them where that exceeds 1."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def of_batch(count: int) -> float:
+        images = _noise(count, side)
+        with torch.inference_mode():
+            expected: NDArray[np.float32] = network(images).numpy()
+        found = session.run(["logits"], {"images": images.numpy()})[0]
+        return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+
+    return max(map(of_batch, CHECKED_BATCHES))
