@@ -9,11 +9,15 @@ import torch
 from safetensors import safe_open
 from trials import TRAINING, apart, same_numbers, spec
 
+from satl.config import parse
 from satl.core.errors import UserError
+from satl.data.formats.base import DatasetSize
 from satl.data.holdout import hold_out
 from satl.data.splits import split
 from satl.decisions import f1_thresholds
+from satl.estimate.weights import all_weights_bytes
 from satl.evaluation.evaluate import evaluate
+from satl.methods.registry import checked_methods
 from satl.metrics import known_mean_ap
 from satl.runs.folder import RunFolder
 from satl.runs.model_facts import read_facts
@@ -168,6 +172,23 @@ def test_evaluation_takes_them_along_and_leaves_no_others(tmp_path, shared, part
     assert facts(out) == facts(tmp_path / "kept")
     evaluate(tmp_path / "plain", observed, complete, test_table, out, 10)
     assert not (out / "model.safetensors").exists()
+
+
+def test_its_size_is_estimated(tmp_path, shared, observed):
+    config = {
+        "name": "x",
+        "datasets": {"d": {"format": "glyphs"}},
+        "methods": {"sst": {}},
+        "known_ratios": [0.5],
+        "model": {"backbone": "tiny", "weights": "random", "feature_dim": 12, "attention_dim": 6},
+        "training": {"keep_weights": "last"},
+    }
+    experiment = parse(config, "x.yaml")
+    train(keeping(shared, "last"), [spec(observed, tmp_path / "run", "sst")])
+    size = (tmp_path / "run/model.safetensors").stat().st_size
+    methods, sizes = checked_methods(experiment), {"d": DatasetSize(24, 12, 4)}
+    # What is not counted are the facts and the names of tensors.
+    assert 0 < size - all_weights_bytes(experiment, methods, sizes) < 20_000 < size / 20
 
 
 def test_the_facts_are_complete(tmp_path, shared, observed):

@@ -29,7 +29,7 @@ def _run_estimate(args: argparse.Namespace) -> None:
     sizes = dataset_sizes(experiment)
     asked_for = args.device or experiment.device
     device = choose_device(asked_for)
-    _print_extent(experiment, sizes)
+    _print_extent(experiment, methods, sizes)
     if asked_for == "auto" and device.type == "cpu":
         print("\nno GPU here: on the machine that is to train, hours are measured")
         _print_cards(experiment, methods, sizes)
@@ -105,7 +105,7 @@ def _print_cards(experiment, methods, sizes) -> None:
         print("Computing the feature maps of cached_views, once, is in the hours.")
 
 
-def _print_extent(experiment, sizes) -> None:
+def _print_extent(experiment, methods, sizes) -> None:
     from satl.download.needs import needed, sources_of
     from satl.estimate.sizes import all_run_bytes, largest_job_bytes, pixel_bytes
     from satl.runs.layout import run_keys, training_jobs
@@ -125,11 +125,21 @@ def _print_extent(experiment, sizes) -> None:
         "decoded images": sum(pixel_bytes(experiment, size) for size in sizes.values()),
         **_feature_maps(experiment, sizes),
         "run folders": all_run_bytes(experiment, sizes),
+        **_weights(experiment, methods, sizes),
         "a job until its evaluation": largest_job_bytes(experiment, sizes),
     }
     print("disk, GB")
     for what, amount in amounts.items():
         print(f"  {what:28}{amount / GIGABYTE:10.1f}")
+
+
+def _weights(experiment, methods, sizes) -> dict[str, int]:
+    """Bytes of the networks in them; nothing where none are kept."""
+    if experiment.training.keep_weights is None:
+        return {}
+    from satl.estimate.weights import all_weights_bytes
+
+    return {"their model.safetensors": all_weights_bytes(experiment, methods, sizes)}
 
 
 def _feature_maps(experiment, sizes) -> dict[str, int]:

@@ -8,11 +8,6 @@ def evaluation_name(job):
     return re.sub(r"\W+", "_", f"evaluate {first.dataset} seed {first.seed} {job.name}")
 
 
-def held_out_split_of(run):
-    """The known labels of the images held out of training, if there are any."""
-    return split_of(run, rules.split_held_out) if EXPERIMENT.validation else None
-
-
 def held_out_option(job):
     """`--validation` with a table for each run."""
     if not EXPERIMENT.validation:

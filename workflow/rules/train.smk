@@ -99,6 +99,26 @@ def split_of(run, rule=rules.split):
     return rule.output[0].format(dataset=run.dataset, ratio=satl.config.ratio_name(run.known_ratio))
 
 
+def held_out_split_of(run):
+    """The known labels of the images held out of training, if there are any."""
+    return split_of(run, rules.split_held_out) if EXPERIMENT.validation else None
+
+
+# Weights that are kept come with thresholds, and from an epoch, which these labels choose.
+KEPT = EXPERIMENT.training.keep_weights
+HELD_OUT_SEEN = bool(KEPT and EXPERIMENT.validation)
+
+
+def held_out_labels(wildcards):
+    """The tables of known labels of held-out images, one for each run of a training job."""
+    return [held_out_split_of(run) for run in runs_of(wildcards)] if HELD_OUT_SEEN else []
+
+
+def held_out_labels_option(wildcards):
+    files = held_out_labels(wildcards)
+    return shlex.join(["--validation-labels", *files]) if files else ""
+
+
 def run_options(wildcards):
     """`--run METHOD OBSERVED OUT` for each run of a training job."""
     job = JOBS[TRAINING.format(**wildcards)]
@@ -165,6 +185,7 @@ rule train:
         pixels=image_inputs("pixels"),
         features=image_inputs("features"),
         strong=[f"{DATA}/strong-features.npy"] if STRONG else [],
+        held_out=held_out_labels,
         weights=rules.backbone.output,
         words=(
             rules.embeddings.output
@@ -187,10 +208,12 @@ rule train:
         device=EXPERIMENT.device,
         words=lambda wildcards, input: f"--embeddings {input.words}" if input.words else "",
         images=image_options,
+        held_out=held_out_labels_option,
+        kept=KEPT,  # not in the fingerprints: no number depends on it
         fingerprints=fingerprints_of,
         versions=library_versions(),
     shell:
         "{SATL} train --config {CONFIG} --dataset {wildcards.dataset} --seed {wildcards.seed}"
-        " {params.runs} {params.images}"
+        " {params.runs} {params.images} {params.held_out}"
         " {params.words} --weights {input.weights} --device {params.device}"
         " --store {params.store} > {log} 2>&1"
