@@ -139,7 +139,8 @@ def _weights(experiment, methods, sizes) -> dict[str, int]:
         return {}
     from satl.estimate.weights import all_weights_bytes
 
-    return {"their model.safetensors": all_weights_bytes(experiment, methods, sizes)}
+    amount = all_weights_bytes(experiment, methods, sizes)
+    return {"their model.safetensors": amount, "copies of these in MLflow": amount}
 
 
 def _feature_maps(experiment, sizes) -> dict[str, int]:

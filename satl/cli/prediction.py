@@ -9,7 +9,7 @@ from satl.cli._options import add_command, device_option, out_option
 
 if TYPE_CHECKING:
     from satl.prediction.predictor import Prediction
-    from satl.training.model_file import ModelFacts, TrainedModel
+    from satl.training.model_file import ModelFacts
 
 OVERRIDES = {"eval_batch_size": "batch_size", "workers": "workers", "threads": "threads"}
 
@@ -95,20 +95,26 @@ def _export(commands: Any) -> None:
 
 
 def _run_export(args: argparse.Namespace) -> None:
+    FORMATS[args.format](args)
+
+
+def _export_onnx(args: argparse.Namespace) -> None:
+    from satl.prediction.onnx_file import CHECKED_BATCHES, export_onnx
     from satl.training.model_file import read_model
 
-    FORMATS[args.format](read_model(args.run), args)
-
-
-def _export_onnx(model: "TrainedModel", args: argparse.Namespace) -> None:
-    from satl.prediction.onnx_file import CHECKED_BATCHES, export_onnx
-
-    difference = export_onnx(model, args.out)
+    difference = export_onnx(read_model(args.run), args.out)
     print(
         f"{args.out}: agrees with PyTorch to {difference:.1g} (logits of random images, in batches "
         f"of {' and '.join(map(str, CHECKED_BATCHES))})"
     )
 
 
-FORMATS = {"onnx": _export_onnx}
+def _export_mlflow(args: argparse.Namespace) -> None:
+    from satl.tracking._mlflow_model import save_mlflow_model
+
+    save_mlflow_model(args.run, args.out)
+    print(f"{args.out}: to serve it, `mlflow models serve -m {args.out} --env-manager local`")
+
+
+FORMATS = {"onnx": _export_onnx, "mlflow": _export_mlflow}
 COMMANDS = (_predict, _export)

@@ -24,6 +24,7 @@ from satl.core.errors import UserError
 from satl.core.files import writing
 from satl.report.evaluated import Run, evaluated_runs
 from satl.runs.fingerprint import flatten, name_of
+from satl.runs.layout import MODEL_FILE
 
 # Read while mlflow is imported: no usage reports, no handlers on the root logger, no bars.
 os.environ.update(
@@ -203,12 +204,13 @@ def _log(client: MlflowClient, where: str, entry: Entry) -> None:
 
 def _run_entry(run: Run) -> Entry:
     key, folder = run.key, run.folder.path
+    model = (MODEL_FILE,) if (folder / MODEL_FILE).is_file() else ()
     sections = ("options", "training", "model", "observe")
     params = flatten({name: run.config[name] for name in sections if name in run.config})
     return Entry(
         name=f"{key.method} {key.known_part} {key.seed_part}",
-        content=_content([folder / name for name in RUN_FILES]),
-        artifacts=[(folder / name, None) for name in RUN_ARTIFACTS],
+        content=_content([folder / name for name in RUN_FILES + model]),
+        artifacts=[(folder / name, None) for name in RUN_ARTIFACTS + model],
         tags={
             "dataset": key.dataset,
             "method": key.method,

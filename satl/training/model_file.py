@@ -120,6 +120,19 @@ def _decisions(spec: RunSpec, run: TrainingRun, epoch: int) -> DecisionThreshold
     return f1_thresholds(arrays["predicted_logits"][: len(labels)], labels)
 
 
+def model_path(path: Path) -> Path:
+    """The model file of a run folder, or the file itself. Raises UserError if there is none."""
+    if not path.is_dir():
+        return existing(path, "model file")
+    if not (path / MODEL_FILE).is_file():
+        raise UserError(
+            f"{path}: holds no {MODEL_FILE}. Set training.keep_weights: last in the config and run "
+            "it again, which trains its runs once more; and give the folder of one run, "
+            "results/NAME/runs/DATASET/METHOD/known-RATIO/seed-SEED"
+        )
+    return path / MODEL_FILE
+
+
 def read_model(path: Path) -> TrainedModel:
     """The model of a run.
 
@@ -129,15 +142,8 @@ def read_model(path: Path) -> TrainedModel:
     Raises:
         UserError: there is none, it is damaged, or of another version of this code.
     """
-    if path.is_dir():
-        if not (path / MODEL_FILE).is_file():
-            raise UserError(
-                f"{path}: holds no {MODEL_FILE}. Set training.keep_weights: last in the config and "
-                "run it again, which trains its runs once more; and give the folder of one run, "
-                "results/NAME/runs/DATASET/METHOD/known-RATIO/seed-SEED"
-            )
-        path = path / MODEL_FILE
-    facts = _facts(existing(path, "model file"))
+    path = model_path(path)
+    facts = _facts(path)
     if facts.method not in METHODS:
         raise UserError(f"{path}: is of the method {facts.method!r}, which is not here")
     kind, options = checked_method(
