@@ -58,7 +58,9 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    commands = "prepare table images split backbone train status evaluate report track"
+    commands = (
+        "prepare table images split backbone train status evaluate report track predict export"
+    )
     for command in commands.split():
         assert f"\n    {command} " in text
 

@@ -162,6 +162,11 @@ def test_without_timm_the_sizes_are_asked_for(monkeypatch):
             r"unknown format 'glyph' \(did you mean 'glyphs'",
         ),
         ({"colour": 1}, r"colour: unknown key"),
+        (
+            {"training": {"keep_weights": "best_on_validation"}},
+            r"keep_weights: best_on_validation needs images held out, .*set validation: 0\.1",
+        ),
+        ({"training": {"keep_weights": "best"}}, r"training\.keep_weights: input should be 'last'"),
     ],
 )
 def test_what_is_wrong_is_named(changes, message):

@@ -164,6 +164,16 @@ def test_images_are_decoded_again_only_at_another_size(tree, changes, again):
     assert not {"prepare", "table"} & jobs.keys()
 
 
+def test_weights_that_are_wanted_later_are_trained_for(tree):
+    write_config(tree, training={**TINY["training"], "keep_weights": "best_on_validation"})
+    try:
+        jobs = planned(tree)
+    finally:
+        write_config(tree)
+    assert jobs["train"] == {"satl-known-0.50+1", "partial_bce-known-0.50+1"}
+    assert jobs.keys() == {"all", "train", "evaluate", "report", "track"}
+
+
 @pytest.mark.parametrize(
     ("file", "reruns"),
     [

@@ -12,7 +12,9 @@ from satl.core.files import cannot_write
 from satl.core.places import ROOT
 from satl.training.model_file import model_path
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
+# Read while mlflow is imported: no usage reports, no bars.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import pyfunc
 from mlflow.models import ModelSignature

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -32,4 +33,10 @@ class TolerantImages(Dataset[tuple[Tensor, str]]):
             return read_image(self.paths[index], self.side), ""
         except UserError as error:
             black = torch.zeros(3, self.side, self.side, dtype=torch.uint8)
-            return black, str(error.__cause__ or error)
+            return black, _reason(error)
+
+
+def _reason(error: UserError) -> str:
+    if isinstance(error.__cause__, UnidentifiedImageError):
+        return "no image, or of a kind that Pillow cannot read"
+    return str(error.__cause__ or error)
