@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from satl.config import Training
+from satl.core.errors import UserError
 from satl.data.images.batches import consecutive_order
 from satl.data.images.loading import loaded
 from satl.data.images.prefetch import prefetch
@@ -57,7 +58,11 @@ class Predictor:
             return self.network.logits(maps)
 
     def predict(self, files: Sequence[Path]) -> Iterator[Prediction]:
-        """One after the other, computed in batches of `training.eval_batch_size`."""
+        """One after the other, computed in batches of `training.eval_batch_size`.
+
+        Raises:
+            UserError: a batch does not fit into the GPU's memory.
+        """
         order = consecutive_order(len(files), self.training.eval_batch_size)
         dataset = TolerantImages(files, self.training.image_size)
         on_gpu = self.device.type == "cuda"
@@ -69,6 +74,12 @@ class Predictor:
                 yield batch
 
         for rows, batch in zip(order, prefetch(images(), self.device), strict=True):
-            logits = self.logits(batch).cpu().numpy()
+            try:
+                logits = self.logits(batch).cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                raise UserError(
+                    f"the GPU's memory is too small for batches of {len(rows)} images; give a "
+                    "smaller --batch-size, or --device cpu"
+                ) from error
             for row, values, reason in zip(rows, logits, unreadable.popleft(), strict=True):
                 yield Prediction(files[row], None if reason else values, reason)

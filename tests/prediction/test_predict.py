@@ -158,6 +158,17 @@ def test_where_nothing_can_be_read_nothing_is_written(run, tmp_path, capsys):
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_a_batch_too_large_for_the_gpu_says_what_to_do(run, test_table, tmp_path, capsys):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Predictor, "logits", full)
+        assert predict(run, test_table.folder, "--out", tmp_path / "out.csv") == 2
+    assert "batches of 12 images; give a smaller --batch-size" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
 @pytest.mark.parametrize("option", ["--batch-size", "--threads"])
 def test_a_bad_option_is_named(run, test_table, tmp_path, capsys, option):
     assert predict(run, test_table.folder, "--out", tmp_path / "out.csv", option, 0) == 2
