@@ -104,7 +104,7 @@ def _export_onnx(args: argparse.Namespace) -> None:
 
     difference = export_onnx(read_model(args.run), args.out)
     print(
-        f"{args.out}: agrees with PyTorch to {difference:.1g} (logits of random images, in batches "
+        f"{args.out}: agrees with PyTorch to {difference:.1g} (scores of random images, in batches "
         f"of {' and '.join(map(str, CHECKED_BATCHES))})"
     )
 

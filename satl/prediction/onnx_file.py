@@ -7,20 +7,22 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from satl.core.errors import UserError
 from satl.core.files import writing
 from satl.models.network import Network
+from satl.prediction.table import probabilities
 from satl.training.model_file import ModelFacts, TrainedModel
 
-# Of logits, relative to the largest or absolute: float32 sums in another order differ by less.
-TOLERANCE = 1e-3
+# Of scores between 0 and 1. EfficientNet-Lite0 stays below 1e-4; but a deep network amplifies the
+# rounding of float32: a ResNet-101 of random weights differs by 2e-3 from itself when PyTorch
+# computes its convolutions in another way.
+TOLERANCE = 1e-2
 CHECKED_BATCHES = (1, 3)
 
 
 def export_onnx(model: TrainedModel, path: Path) -> float:
-    """Write the network for any batch size, in float32; returns the largest difference found.
+    """Write the network for any batch size, in float32; returns the largest difference of scores.
 
     Input `images`: (B, 3, S, S) uint8 RGB, resized to the square. Output `logits`: (B, C).
     Metadata of the file (JSON texts): `categories`, and `thresholds`, the logits from which on a
@@ -48,7 +50,7 @@ def export_onnx(model: TrainedModel, path: Path) -> float:
         difference = _difference(onnxruntime, temporary, network, side)
         if not difference <= TOLERANCE:
             raise UserError(
-                f"{path}: not written, as onnxruntime gives other logits than PyTorch (by "
+                f"{path}: not written, as onnxruntime gives other scores than PyTorch (by "
                 f"{difference:.2g}; allowed are {TOLERANCE:g}). Please report this, with the "
                 "versions of torch, onnx and onnxruntime"
             )
@@ -83,14 +85,14 @@ def _noise(count: int, side: int) -> torch.Tensor:
 
 
 def _difference(onnxruntime: ModuleType, path: Path, network: Network, side: int) -> float:
-    """The largest difference of logits, relative to the largest of them where that exceeds 1."""
+    """The largest difference of scores between onnxruntime and PyTorch, on random images."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def of_batch(count: int) -> float:
         images = _noise(count, side)
         with torch.inference_mode():
-            expected: NDArray[np.float32] = network(images).numpy()
+            expected = network(images).numpy()
         found = session.run(["logits"], {"images": images.numpy()})[0]
-        return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+        return float(np.abs(probabilities(found) - probabilities(expected)).max())
 
     return max(map(of_batch, CHECKED_BATCHES))
