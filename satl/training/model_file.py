@@ -149,8 +149,10 @@ def read_model(path: Path) -> TrainedModel:
     kind, options = checked_method(
         facts.name, MethodEntry(method=facts.method, options=facts.options)
     )
-    backbone = _random_backbone(facts.model)
-    trained = untrained(kind, options, facts.categories, facts.word_dim, backbone, facts.model)
+    model = facts.model
+    weights = initial_weights(model.backbone, "random")
+    backbone = build_backbone(model.backbone, weights, model.frozen, facts.training.image_size)
+    trained = untrained(kind, options, facts.categories, facts.word_dim, backbone, model)
     network = Network(backbone.frozen, trained, facts.mean, facts.std)
     try:
         network.load_state_dict(load_file(path))
@@ -176,10 +178,6 @@ def _of_other_code(path: Path, why: str) -> UserError:
         f"{path}: was written by another version of this code, whose networks are others; train "
         f"the run again, or use that version.\n{why}"
     )
-
-
-def _random_backbone(model: Model) -> Backbone:
-    return build_backbone(model.backbone, initial_weights(model.backbone, "random"), model.frozen)
 
 
 def untrained(

@@ -48,7 +48,7 @@ def test_they_are_in_other_protocols_too(kept, test_table, training):
     assert np.array_equal(predicted(folder, test_table.paths()), recorded(folder))
 
 
-@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18"])
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18", "test_vit"])
 @pytest.mark.parametrize("frozen", ["all", "none"])
 def test_they_are_with_other_backbones(tmp_path, shared, observed, test_table, backbone, frozen):
     from satl.models.backbone import initial_weights
