@@ -7,6 +7,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from torch.onnx import OnnxExporterError, ONNXProgram
 
 from satl.core.errors import UserError
 from satl.core.files import writing
@@ -29,21 +30,12 @@ def export_onnx(model: TrainedModel, path: Path) -> float:
     category counts as present.
 
     Raises:
-        UserError: a package is missing; onnxruntime does not agree with PyTorch; the file cannot
-            be written.
+        UserError: a package is missing; the network cannot be exported; onnxruntime does not agree
+            with PyTorch; the file cannot be written.
     """
     onnxruntime = _packages()
     network, side = model.network.cpu().eval(), model.facts.training.image_size
-    program = torch.onnx.export(
-        network,
-        (_noise(2, side),),
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None, "what dynamo exports is a program"
+    program = _program(network, side)
     program.model.metadata_props.update(_metadata(model.facts))
     with writing(path) as temporary:
         program.save(temporary)
@@ -55,6 +47,26 @@ def export_onnx(model: TrainedModel, path: Path) -> float:
                 "versions of torch, onnx and onnxruntime"
             )
     return difference
+
+
+def _program(network: Network, side: int) -> ONNXProgram:
+    try:
+        program = torch.onnx.export(
+            network,
+            (_noise(2, side),),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    except OnnxExporterError as error:
+        raise UserError(
+            "this network cannot be exported: PyTorch's exporter gives up "
+            f"({str(error).strip().splitlines()[0]}); `--format mlflow` takes every network"
+        ) from error
+    assert program is not None, "what dynamo exports is a program"
+    return program
 
 
 def _packages() -> ModuleType:

@@ -54,6 +54,17 @@ def test_a_file_that_does_not_agree_is_not_written(kept, tmp_path, monkeypatch):
     assert not (tmp_path / "model.onnx").exists()
 
 
+def test_a_network_that_cannot_be_exported_is_refused_in_words(kept, tmp_path, monkeypatch):
+    run, real = kept(), Network.logits
+
+    def looking_at_values(self, maps):
+        return real(self, maps) if maps.sum().item() > 0 else real(self, -maps)
+
+    monkeypatch.setattr(Network, "logits", looking_at_values)
+    with pytest.raises(UserError, match=r"cannot be exported.*--format mlflow"):
+        export_onnx(read_model(run), tmp_path / "model.onnx")
+
+
 def test_missing_packages_are_named(kept, tmp_path, monkeypatch, capsys):
     run = kept()
     monkeypatch.setitem(sys.modules, "onnxscript", None)
