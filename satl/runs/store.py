@@ -19,7 +19,8 @@ from pathlib import Path
 from satl.core.files import link_files, write_json, write_text
 from satl.core.locks import held
 from satl.runs.fingerprint import Fingerprint, differences, name_of
-from satl.runs.layout import TRAIN_FILES, RunKey
+from satl.runs.layout import RunKey
+from satl.runs.trainings import is_finished
 
 RECORD = "fingerprint.json"
 # In a run folder that training has written: the way from there to the same training in its store.
@@ -64,7 +65,7 @@ class Entry:
 
     def is_finished(self) -> bool:
         """Whether it has been trained to the end."""
-        return all((self.folder / name).is_file() for name in TRAIN_FILES)
+        return is_finished(self.folder)
 
     def link_to(self, folder: Path) -> None:
         """Once it is finished: give its files a second name in the run folder `folder`."""
