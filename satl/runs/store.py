@@ -19,7 +19,7 @@ from pathlib import Path
 from satl.core.files import link_files, write_json, write_text
 from satl.core.locks import held
 from satl.runs.fingerprint import Fingerprint, differences, name_of
-from satl.runs.layout import RunKey
+from satl.runs.layout import TRAIN_FILES, RunKey
 from satl.runs.trainings import is_finished
 
 RECORD = "fingerprint.json"

@@ -46,6 +46,11 @@ rule report:
         "{SATL} report --config {CONFIG} > {log} 2>&1"
 
 
+# Here, as the follower is, even on a cluster: SQLite does not bear writers on two machines.
+localrules:
+    track,
+
+
 rule track:
     input:
         report=rules.report.output,

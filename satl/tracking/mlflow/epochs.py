@@ -63,17 +63,20 @@ class EpochReader:
         new = [line for line in lines if line["epoch"] not in known]
         if not new:
             return
-        thresholds, logits = folder.thresholds(), folder.predictions()["logits"]
+        thresholds, predictions = folder.thresholds(), folder.predictions()
+        # All of them, until the run is evaluated.
+        epochs = predictions.get("epochs", np.array([line["epoch"] for line in lines]))
+        logits = dict(zip(epochs.tolist(), predictions["logits"], strict=True))
         for line in new:
             rows = thresholds[thresholds["epoch"] == line["epoch"]]
-            yield line, rows, logits[line["epoch"] - 1], _time(training / "run.json")
+            yield line, rows, logits.get(line["epoch"]), _time(training / "run.json")
 
-    def _score(self, dataset: str, logits: np.ndarray) -> dict[str, Any]:
+    def _score(self, dataset: str, logits: np.ndarray | None) -> dict[str, Any]:
         """The test mAP in per cent, of (N, C) logits whose last rows are the test images."""
         file = self.results / "data" / dataset / "test.npz"
+        if logits is None or not (dataset in self._tests or file.is_file()):
+            return {}
         if dataset not in self._tests:
-            if not file.is_file():
-                return {}
             self._tests[dataset] = LabelTable.load(file)
         labels = self._tests[dataset].labels
         judged = metrics.only_judged(logits[-len(labels) :], labels)
