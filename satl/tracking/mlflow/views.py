@@ -39,7 +39,7 @@ def save_views(client: MlflowClient, experiment: str, scores: Collection[float])
 
 def _curves(scores: Collection[float]) -> dict[str, Any]:
     """One curve per method, the mean over its seeds."""
-    section = {"uuid": "satl", "name": "mAP", "display": True, "columns": 1, "cardHeight": 430}
+    section = {"uuid": "satl", "name": "mAP", "display": True, "columns": 1, "cardHeight": 380}
     return {
         "searchFilter": PARENTS,
         "orderByKey": "metrics.`mAP_average`",
