@@ -45,7 +45,7 @@ class Training:
     def __init__(self, root, key=KEY):
         self.results, self.key = root / "fake", key
         done = RunFolder(write_run(CONFIG, root / "later", key))
-        self.lines, self.thresholds = done.epochs(), done.thresholds()
+        self.lines, self.thresholds = done.epoch_lines(), done.thresholds()
         self.folder = key.within(self.results / "trained") / "0123"
         write_json(self.folder / "fingerprint.json", done.run()["fingerprint"])
         self.history = History(CATEGORIES, self.folder / "checkpoint")
@@ -61,7 +61,7 @@ class Training:
 
     def end_epoch(self):
         epoch = len(self.history.metrics) + 1
-        line = self.lines[self.lines["epoch"] == epoch].to_dict("records")[0]
+        line = self.lines[epoch - 1]
         rows = self.thresholds[self.thresholds["epoch"] == epoch]
         values = {name: torch.tensor(rows[name].to_numpy()) for name in ("tau_pos", "tau_neg")}
         logits = np.random.default_rng(epoch).normal(size=(40, len(CATEGORIES)))

@@ -52,7 +52,7 @@ def running(tree):
         return 0
     query = (
         "select count(*) from metrics join runs using (run_uuid) "
-        "where status = 'RUNNING' and key = 'test_mAP'"
+        "where status = 'RUNNING' and lifecycle_stage = 'active' and key = 'test_mAP'"
     )
     with closing(sqlite3.connect(tree / "results/mlflow.db")) as store, suppress(sqlite3.Error):
         return store.execute(query).fetchone()[0]
@@ -106,6 +106,9 @@ def test_ten_kills_of_the_follower_change_nothing(tree, tmp_path):
     whole = told(alone)
     assert told(f"sqlite:///{tree}/results/mlflow.db") == whole
     assert {status for status, *_ in whole.values()} == {"FINISHED"} and len(whole) == 7
+    # An address that was open in a browser is still there.
+    with closing(sqlite3.connect(tree / "results/mlflow.db")) as store:
+        assert not store.execute("select * from runs where lifecycle_stage = 'deleted'").fetchall()
 
 
 def test_a_workflow_that_is_killed_leaves_no_run_running(tree):

@@ -59,7 +59,7 @@ class EpochReader:
 
     def _finished(self, training: Path, known: set[int]) -> Iterator[tuple]:
         folder = RunFolder(training)
-        lines = folder.epochs().to_dict("records")
+        lines = folder.epoch_lines()
         new = [line for line in lines if line["epoch"] not in known]
         if not new:
             return

@@ -122,10 +122,10 @@ def mask_file(key: RunKey, results: Path) -> str:
 
 def _epoch_points(run: Run) -> Iterator[Point]:
     """Losses, test mAP, thresholds and quality of the pseudo-labels; step is the epoch."""
-    lines = run.folder.epochs().to_dict("records") + run.metrics["epochs"]
+    lines = run.folder.epoch_lines() + run.metrics["epochs"]
     time = milliseconds(run.record["finished"])
     for line in lines:
-        values = {str(name): value for name, value in line.items() if name != "epoch"}
+        values = {name: value for name, value in line.items() if name != "epoch"}
         yield from points(values, int(line["epoch"]), time)
     for epoch, rows in run.folder.thresholds().groupby("epoch"):
         yield from points(threshold_values(rows), int(str(epoch)), time)

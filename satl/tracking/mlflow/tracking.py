@@ -43,7 +43,7 @@ def track(experiment: Experiment, results: Path, uri: str | None = None) -> dict
     for error in watcher.errors.values():
         raise error
     if not children:
-        raise UserError(f"{results}: no run to track; train and evaluate one first")
+        raise UserError(f"{results}: no evaluated run to track; train and evaluate one first")
     return Sender(experiment, results, uri).send_all(children)
 
 

@@ -47,50 +47,54 @@ class Watcher:
         """The runs of which there is anything; an unchanged run is the same object as before."""
         self.errors, found = {}, {}
         for key in run_keys(self.experiment):
-            try:
-                child = self._look_at(key)
-            except FileNotFoundError:  # it has just been finished; there will be another look
-                child = self._seen[key][1] if key in self._seen else None
-            except UserError as error:
-                self.errors[key], child = error, None
+            child = self._look_at(key)
             if child:
                 found[key] = child
         return found
 
     def _look_at(self, key: RunKey) -> Child | None:
-        folder = RunFolder(key.folder(self.results))
         training = training_of(self.experiment, self.results, key)
         status = self._status(key, training) if training else None
-        evaluated = folder.path / "metrics.json"
-        if status != RUNNING and evaluated.is_file():
-            return self._seen_as(key, evaluated.stat().st_mtime_ns) or self._see(
-                key, evaluated.stat().st_mtime_ns, self._evaluated(key, folder)
-            )
-        if training is None or status is None:
+        try:
+            evaluated = None if status == RUNNING else self._evaluated(key)
+        except UserError as error:
+            self.errors[key], evaluated = error, None
+        if evaluated or training is None or status is None:
+            return evaluated
+        try:
+            return self._trained(key, training, status)
+        except FileNotFoundError:  # it has just been finished; there will be another look
+            return self._seen[key][1] if key in self._seen else None
+        except UserError as error:
+            self.errors[key] = error
             return None
-        sign = (training, status, *epoch_files(training / "checkpoint"))
-        return self._seen_as(key, sign) or self._see(
-            key, sign, self._trained(key, training, status)
-        )
 
-    def _seen_as(self, key: RunKey, sign: Hashable) -> Child | None:
-        before = self._seen.get(key)
-        return before[1] if before and before[0] == sign else None
-
-    def _see(self, key: RunKey, sign: Hashable, child: Child) -> Child:
-        self._seen[key] = sign, child
-        return child
-
-    def _evaluated(self, key: RunKey, folder: RunFolder) -> Child:
-        run = read_run(self.experiment, key, folder)
-        score = run.metrics["selections"]["last"]["mAP"]
-        return Child(evaluated_entry(self.experiment, run, self.results), score)
+    def _evaluated(self, key: RunKey) -> Child | None:
+        """An evaluated run. Raises UserError where its folder is damaged or of another config."""
+        folder = RunFolder(key.folder(self.results))
+        if not folder.is_evaluated():
+            return None
+        sign = (folder.path / "metrics.json").stat().st_mtime_ns
+        if not self._is_seen(key, sign):
+            run = read_run(self.experiment, key, folder)
+            score = run.metrics["selections"]["last"]["mAP"]
+            entry = evaluated_entry(self.experiment, run, self.results)
+            self._seen[key] = sign, Child(entry, score)
+        return self._seen[key][1]
 
     def _trained(self, key: RunKey, training: Path, status: str) -> Child:
-        epochs = self._epochs.read(key.dataset, training)
-        entry = training_entry(self.experiment, key, self.results, training, status, epochs)
-        scores = [point.value for point in epochs if point.name == "test_mAP"]
-        return Child(entry, scores[-1] if scores and status == FINISHED else None)
+        """A training in the store, as far as it is."""
+        sign = (training, status, *epoch_files(training / "checkpoint"))
+        if not self._is_seen(key, sign):
+            epochs = self._epochs.read(key.dataset, training)
+            entry = training_entry(self.experiment, key, self.results, training, status, epochs)
+            scores = [point.value for point in epochs if point.name == "test_mAP"]
+            score = scores[-1] if scores and status == FINISHED else None
+            self._seen[key] = sign, Child(entry, score)
+        return self._seen[key][1]
+
+    def _is_seen(self, key: RunKey, sign: Hashable) -> bool:
+        return key in self._seen and self._seen[key][0] == sign
 
     def _status(self, key: RunKey, training: Path) -> str:
         """That of a training in the store, in MLflow's words."""
