@@ -42,7 +42,7 @@ def describe(
 ) -> None:
     """Say above the runs of a data set, in Markdown, what they show: links and the result table."""
     links = " · ".join(f"[{title}]({link(number, view)})" for view, title in TITLES.items())
-    table = results / "tables" / f"{dataset}.md"
+    table = results / "tables" / f"{next(iter(experiment.tables(dataset)))}.md"
     text = f"{links}\n\n{table.read_text(encoding='utf-8') if table.is_file() else ''}"
     if len(text) > MAX_EXPERIMENT_TAG_VAL_LENGTH:
         text = f"{links}\n\nThe result table is too long for this place: see the run `report`.\n"
