@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import random
 import shutil
 import socket
@@ -17,7 +18,7 @@ from satl.core.files import write_json
 from satl.core.locks import held
 from satl.data.table import LabelTable
 from satl.runs.folder import RunFolder, run_keys
-from satl.tracking.mlflow import follow, track
+from satl.tracking.mlflow import follow, following, track
 from satl.tracking.mlflow.tracking import Sender
 from satl.tracking.mlflow.watching import Watcher
 from satl.training.history import History
@@ -169,6 +170,21 @@ def test_a_killed_run_is_not_left_running_and_goes_on_as_the_same(training, tmp_
     send(training)
     assert runs_of(tmp_path)[NAME].info.status == "RUNNING"
     assert runs_of(tmp_path)[NAME].info.run_id == first.run_id
+
+
+def test_with_the_workflow_s_end_nothing_is_left_running(training, tmp_path, monkeypatch):
+    training.end_epoch()
+    lock = training.results / ".lock"
+    lock.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+
+    def pause(_):  # the training dies, and only then the workflow
+        if "process 999999999" in (training.folder / "checkpoint/.lock").read_text():
+            lock.write_text(DEAD)
+        training.die()
+
+    monkeypatch.setattr(following.time, "sleep", pause)
+    follow(CONFIG, training.results, while_workflow=True)
+    assert {run.info.status for run in runs_of(tmp_path).values()} == {"KILLED"}
 
 
 def test_a_run_whose_training_has_vanished_is_not_left_running(training, tmp_path):

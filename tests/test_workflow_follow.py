@@ -124,6 +124,7 @@ def test_a_workflow_that_is_killed_leaves_no_run_running(tree):
                 time.sleep(0.5)
         finally:
             os.killpg(workflow.pid, signal.SIGKILL)
+            workflow.wait()
     end = time.monotonic() + 60
     while followers(tree):
         assert time.monotonic() < end

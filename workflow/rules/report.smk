@@ -61,6 +61,6 @@ rule track:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("satl.tracking.mlflow"),
+        code=code_digest("satl.tracking.mlflow.tracking"),
     shell:
         "{SATL} track --config {CONFIG} > {output} 2> {log}"

@@ -48,6 +48,8 @@ def _follow(watcher: Watcher, sender: Sender, goes_on: Callable[[], bool]) -> No
     said = ""
     while True:
         last = not goes_on()  # asked before the look, which then sees what was left at the end
+        if last:
+            sender.forget()
         try:
             sender.send_new(watcher.look())
             trouble = "\n".join(map(str, watcher.errors.values()))

@@ -77,6 +77,10 @@ class Sender:
             self._sent = dict(children)
         return bool(new)
 
+    def forget(self) -> None:
+        """Have `send_new` log all runs: what it says of parents depends on the workflow, too."""
+        self._sent = {}
+
     def send_all(self, children: Children) -> dict[str, int]:
         """Log all there is, tables and figures included; how many runs were added, and so on."""
         counts = {"added": 0, "continued": 0, "unchanged": 0, "replaced": 0}
