@@ -10,35 +10,35 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPATH =
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run page test coverage bench docs ui lint format lock schema clean
+.PHONY: help run page test coverage bench docs ui venv lint format lock schema clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-run: .venv/ready ## run the benchmark on the embedded data set (or: ARGS="--configfile FILE")
+run: venv ## run the benchmark on the embedded data set (or: ARGS="--configfile FILE")
 	snakemake --cores $(CORES) $(ARGS)
 
-test: .venv/ready ## run the tests
+test: venv ## run the tests
 	pytest -n 2 --dist loadfile $(ARGS)
 
-bench: .venv/ready ## run the speed benchmarks
+bench: venv ## run the speed benchmarks
 	pytest tests/bench --benchmark-only --benchmark-columns=min,mean,stddev,rounds $(ARGS)
 
-page: .venv/ready ## open the page of results (another experiment: PAGE=results/NAME/index.html)
+page: venv ## open the page of results (another experiment: PAGE=results/NAME/index.html)
 	@test -f $(PAGE) || { echo "$(PAGE): no results yet; 'make run' first"; exit 1; }
 	python -m webbrowser -t "file://$(abspath $(PAGE))"
 
-ui: .venv/ready ## show the results in the MLflow UI on http://localhost:5000
-	@test -f results/mlflow.db || { echo "results/mlflow.db: no runs yet; 'make run' first"; exit 1; }
+ui: venv ## show the runs in the MLflow UI on http://localhost:5000, also while they train
+	@python -m satl links --tracking-uri sqlite:///results/mlflow.db
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri sqlite:///results/mlflow.db --port 5000 $(ARGS)
 
-docs: .venv/ready ## build the documents as a site: site/index.html
+docs: venv ## build the documents as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-coverage: .venv/ready ## run the tests and list the lines that none has run
+coverage: venv ## run the tests and list the lines that none has run
 	pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
-lint: .venv/ready ## check style, imports, types, spelling and workflow
+lint: venv ## check style, imports, types, spelling and workflow
 	ruff check .
 	ruff format --check .
 	lint-imports
@@ -47,21 +47,27 @@ lint: .venv/ready ## check style, imports, types, spelling and workflow
 	snakefmt --check Snakefile workflow/rules
 	.ci/lint-workflow
 
-format: .venv/ready ## format Python and the workflow's rules
+format: venv ## format Python and the workflow's rules
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile workflow/rules
 
-lock: .venv/ready ## renew requirements.lock after a change to pyproject.toml
+lock: venv ## renew requirements.lock after a change to pyproject.toml
 	uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --upgrade -o requirements.lock
 
-schema: .venv/ready ## renew the schema after a change to options
+schema: venv ## renew the schema after a change to options
 	mkdir -p .schemas
 	python -m satl schema > .schemas/config.schema.json
 
 clean: ## remove what runs leave, results included
 	rm -rf results/*/ results/mlflow.db results/mlartifacts .snakemake
+
+# `make ui` may be typed while `make run` is still at it.
+venv:
+	@$(PYTHON) -c 'import fcntl, subprocess, sys; lock = open(".venv.lock", "w"); \
+	    fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(sys.argv[1:]))' \
+	    $(MAKE) -s .venv/ready
 
 .venv/ready: requirements.lock requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import F_DUPFD, fcntl
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -66,6 +68,9 @@ class Page:
             self.requests.append(found["request"]["url"])
 
     def open(self, path: Path, width: int = 1366, height: int = 900, scheme: str = "light") -> None:
+        self.visit(path.resolve().as_uri(), width, height, scheme)
+
+    def visit(self, url: str, width: int = 1366, height: int = 900, scheme: str = "light") -> None:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.send("Emulation.setDeviceMetricsOverride", **size)
         self.send(
@@ -74,8 +79,13 @@ class Page:
         )
         self.send("Page.navigate", url="about:blank")
         self.requests.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
-        self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
+        self.send("Page.navigate", url=url)
+        self.wait_for(
+            f"document.readyState === 'complete' && location.protocol === '{urlsplit(url).scheme}:'"
+        )
+
+    def screenshot(self, file: Path) -> None:
+        file.write_bytes(b64decode(self.send("Page.captureScreenshot")["data"]))
 
     def ask(self, expression: str) -> Any:
         answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True)

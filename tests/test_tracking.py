@@ -13,7 +13,8 @@ from satl.core.errors import UserError
 from satl.core.files import write_json
 from satl.runs.folder import run_keys
 from satl.tracking import tracker
-from satl.tracking.mlflow import CONTENT, track
+from satl.tracking.mlflow import links, track
+from satl.tracking.mlflow.writing import CONTENT
 from tests.fake_runs import EPOCHS, experiment, write_runs
 
 CONFIG = experiment(
@@ -54,7 +55,7 @@ def template(tmp_path_factory):
     said = LogRecords()
     with said:
         counts = track(CONFIG, results, f"sqlite:///{folder}/mlflow.db")
-    assert counts == {"added": 3, "unchanged": 0, "replaced": 0}
+    assert counts == {"added": 5, "continued": 0, "unchanged": 0, "replaced": 0}
     assert said.lines == []
     return folder
 
@@ -72,18 +73,88 @@ def runs_of(client):
 
 def test_runs_hold_config_metrics_and_tags(store, template):
     runs = runs_of(store[0])
-    assert set(runs) == {"satl known-0.10 seed-0", "partial_bce known-0.10 seed-0", "report"}
+    assert set(runs) == {
+        "satl seed-0", "satl known-0.10 seed-0",
+        "partial_bce seed-0", "partial_bce known-0.10 seed-0", "report",
+    }  # fmt: skip
     run = runs["satl known-0.10 seed-0"]
     folder = run_keys(CONFIG)[0].folder(template / "fake")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert run.info.status == "FINISHED"
-    assert run.data.params["options.q"] == "0.95"
-    assert run.data.params["training.epochs"] == "10"
-    assert run.data.params["model.backbone"] == "resnet101"
+    assert run.data.params == {  # what differs, and the main settings
+        "method": "satl", "known_ratio": "0.10", "seed": "0", "model.backbone": "resnet101",
+        "training.epochs": "10", "training.batch_size": "8", "training.learning_rate": "1e-05",
+    }  # fmt: skip
     assert run.data.metrics["mAP"] == metrics["selections"]["last"]["mAP"]
     assert run.data.metrics["CF1_best_on_test"] == metrics["selections"]["best_on_test"]["CF1"]
     assert run.data.tags["known_ratio"] == "0.10" and run.data.tags["run_folder"] == str(folder)
     assert run.info.end_time - run.info.start_time == 125_000
+
+
+def test_a_parent_holds_the_curve_over_the_known_ratios(tmp_path):
+    config = experiment(
+        methods={"satl": {}}, known_ratios=[0.1, 0.5], seeds=[0, 3], observe={"single_positive": {}}
+    )
+    write_runs(config, tmp_path / "fake")
+    track(config, tmp_path / "fake")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = runs_of(client)
+    parent = runs["satl seed-3"]
+    scores = {
+        key.known_ratio: json.loads((key.folder(tmp_path / "fake") / "metrics.json").read_text())[
+            "selections"
+        ]["last"]["mAP"]
+        for key in run_keys(config)
+        if key.seed == 3
+    }
+    curve = client.get_metric_history(parent.info.run_id, "mAP")
+    assert {point.step: point.value for point in curve} == {10: scores[0.1], 50: scores[0.5]}
+    assert parent.data.metrics["mAP/single_positive"] == scores["single_positive"]
+    assert parent.data.metrics["mAP_average"] == (scores[0.1] + scores[0.5]) / 2
+    children = [
+        name for name, run in runs.items()
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]  # fmt: skip
+    assert set(children) == {
+        "satl known-0.10 seed-3", "satl known-0.50 seed-3", "satl known-single_positive seed-3"
+    }  # fmt: skip
+
+
+def test_a_child_stays_with_a_parent_that_is_replaced(store, template):
+    client, uri = store
+    parent = runs_of(client)["satl seed-0"].info.run_id
+    client.delete_run(parent)
+    assert track(CONFIG, template / "fake", uri)["added"] == 1
+    after = runs_of(client)
+    child = after["satl known-0.10 seed-0"]
+    assert child.data.tags["mlflow.parentRunId"] == after["satl seed-0"].info.run_id != parent
+
+
+def test_data_set_and_source_are_in_mlflow_s_own_fields(store):
+    run = runs_of(store[0])["partial_bce known-0.10 seed-0"]
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("glyphs", "0" * 8)
+    assert run.data.tags["mlflow.source.name"] == "baselines/partial_bce.py"
+
+
+def test_the_experiment_is_described_by_links_and_its_table(store):
+    tags = store[0].get_experiment_by_name("fake/glyphs").tags
+    assert "a table" in tags["mlflow.note.content"]
+    assert "(/#/experiments/1/runs?viewStateShareKey=curves" in tags["mlflow.note.content"]
+    chart = json.loads(tags["mlflow.sharedViewState.curves"])["compareRunCharts"][0]
+    score = runs_of(store[0])["satl seed-0"].data.metrics["mAP"]
+    assert chart["range"]["yMin"] < score < chart["range"]["yMax"]
+
+
+def test_links_of_a_store_that_is_not_there_yet(tmp_path):
+    assert links(tmp_path, "http://localhost:5000") == {}
+    assert (tmp_path / "mlflow.db").exists()  # for `mlflow ui`, which is then to be started
+
+
+def test_the_uri_may_come_from_the_environment(template, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+    assert track(CONFIG, template / "fake")["added"] == 5
+    assert set(links(tmp_path, "http://x")["fake/glyphs"]) == {"mAP by known ratio", "runs by mAP"}
 
 
 def test_a_new_store_shows_no_empty_experiment_and_an_old_one_is_left_alone(store, template):
@@ -120,7 +191,7 @@ def test_artifacts_are_there(store):
 def test_again_adds_nothing(store, template):
     before = {run.info.run_id for run in runs_of(store[0]).values()}
     counts = track(CONFIG, template / "fake", store[1])
-    assert counts == {"added": 0, "unchanged": 3, "replaced": 0}
+    assert counts == {"added": 0, "continued": 0, "unchanged": 5, "replaced": 0}
     assert {run.info.run_id for run in runs_of(store[0]).values()} == before
 
 
@@ -132,7 +203,8 @@ def test_a_changed_run_folder_replaces_its_run(store, template):
     metrics["selections"]["last"]["mAP"] = 12.25
     write_json(path, metrics)
     counts = track(CONFIG, template / "fake", uri)
-    assert counts == {"added": 0, "unchanged": 2, "replaced": 1}
+    # Its parent too: a point of the curve is another one.
+    assert counts == {"added": 0, "continued": 0, "unchanged": 3, "replaced": 2}
     after = runs_of(client)
     name = "satl known-0.10 seed-0"
     assert after[name].data.metrics["mAP"] == 12.25
@@ -149,16 +221,16 @@ def test_what_a_killed_process_left_is_completed(store, template):
     tags = {CONTENT: whole.data.tags[CONTENT]}
     left = client.create_run(whole.info.experiment_id, run_name=name, tags=tags)
     counts = track(CONFIG, template / "fake", uri)
-    assert counts == {"added": 0, "unchanged": 2, "replaced": 1}
+    assert counts == {"added": 0, "continued": 1, "unchanged": 4, "replaced": 0}
     run = runs_of(client)[name]
-    assert run.info.run_id != left.info.run_id
+    assert run.info.run_id == left.info.run_id
     assert run.info.status == "FINISHED" and "mAP" in run.data.metrics
 
 
 def test_a_moved_store_gets_its_artifacts_in_the_new_place(template, tmp_path):
     shutil.copytree(template, tmp_path / "moved")
     uri = f"sqlite:///{tmp_path}/moved/mlflow.db"
-    assert track(CONFIG, tmp_path / "moved" / "fake", uri)["added"] == 3
+    assert track(CONFIG, tmp_path / "moved" / "fake", uri)["added"] == 5
     run = runs_of(MlflowClient(uri))["report"]
     assert run.info.artifact_uri.startswith(str(tmp_path / "moved" / "mlartifacts"))
 
@@ -175,7 +247,7 @@ def test_writers_of_one_database_wait_for_each_other(store, template):
             waiting = pool.submit(track, CONFIG, template / "fake", store[1])
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=1)
-        assert waiting.result(timeout=30)["unchanged"] == 3
+        assert waiting.result(timeout=30)["unchanged"] == 5
 
 
 def test_a_tracker_is_found_by_the_name_of_its_file():

@@ -121,11 +121,11 @@ def test_mlflow_holds_the_runs_once(tree):
     with sqlite3.connect(tree / "results/mlflow.db") as store:
         names = sorted(name for (name,) in store.execute(query))
     assert names == [
-        "partial_bce known-0.50 seed-0", "partial_bce known-0.90 seed-0", "report",
-        "satl known-0.50 seed-0", "satl known-0.90 seed-0",
+        "partial_bce known-0.50 seed-0", "partial_bce known-0.90 seed-0", "partial_bce seed-0",
+        "report", "satl known-0.50 seed-0", "satl known-0.90 seed-0", "satl seed-0",
     ]  # fmt: skip
     receipt = json.loads((tree / "results/tiny/mlflow.json").read_text())
-    assert receipt == {"added": 5, "unchanged": 0, "replaced": 0}
+    assert sum(receipt.values()) == 7 and receipt["replaced"] == 0
 
 
 def test_a_second_run_has_nothing_to_do(tree):
@@ -179,7 +179,7 @@ def test_weights_that_are_wanted_later_are_trained_for(tree):
     [
         ("baselines/partial_bce.py", {"train", "evaluate", "report", "track", "all"}),
         ("satl/evaluation/evaluate.py", {"evaluate", "report", "track", "all"}),
-        ("satl/tracking/mlflow.py", {"track", "all"}),
+        ("satl/tracking/mlflow/tracking.py", {"track", "all"}),
         ("satl/core/places.py", set()),
     ],
 )

@@ -110,7 +110,7 @@ def _export_onnx(args: argparse.Namespace) -> None:
 
 
 def _export_mlflow(args: argparse.Namespace) -> None:
-    from satl.tracking._mlflow_model import save_mlflow_model
+    from satl.tracking.mlflow.model import save_mlflow_model
 
     save_mlflow_model(args.run, args.out)
     print(f"{args.out}: to serve it, `mlflow models serve -m {args.out} --env-manager local`")

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,9 @@ def _track(commands: Any) -> None:
     results_option(parser)
     parser.add_argument("--to", default="mlflow", metavar="TRACKER", help="default: mlflow")
     parser.add_argument(
-        "--tracking-uri", help="where the tracker keeps runs; MLflow's default: RESULTS/mlflow.db"
+        "--tracking-uri",
+        metavar="URI",
+        help="where the tracker keeps runs (MLflow: MLFLOW_TRACKING_URI, else RESULTS/mlflow.db)",
     )
 
 
@@ -94,8 +98,58 @@ def _run_track(args: argparse.Namespace) -> None:
     print(json.dumps(track(experiment, args.results / experiment.name, args.tracking_uri)))
 
 
+def _watch(commands: Any) -> None:
+    text = "show runs in MLflow while they train; Ctrl-C ends it, which harms nothing"
+    parser = add_command(commands, "watch", _run_watch, text)
+    config_option(parser)
+    results_option(parser)
+    _store_option(parser)
+    parser.add_argument(
+        "--while-workflow", action="store_true", help="end when the experiment's workflow has ended"
+    )
+
+
+def _run_watch(args: argparse.Namespace) -> None:
+    from satl.config import load
+    from satl.tracking.mlflow import follow
+
+    os.nice(10)  # training goes first
+    experiment = load(args.config)
+    with suppress(KeyboardInterrupt):
+        follow(experiment, args.results / experiment.name, args.tracking_uri, args.while_workflow)
+
+
+def _links(commands: Any) -> None:
+    text = "print where MLflow's UI shows the curves and the table of each experiment"
+    parser = add_command(commands, "links", _run_links, text)
+    results_option(parser)
+    _store_option(parser)
+    parser.add_argument(
+        "--server", default="http://localhost:5000", metavar="URL", help="address of the UI"
+    )
+
+
+def _run_links(args: argparse.Namespace) -> None:
+    from satl.tracking.mlflow import links
+
+    found = links(args.results, args.server, args.tracking_uri)
+    for experiment, views in found.items():
+        print(experiment, *(f"  {title:20}{address}" for title, address in views.items()), sep="\n")
+    if not found:
+        print("No runs yet. They appear while they train, with links above them: `make run`")
+
+
+def _store_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tracking-uri", metavar="URI",
+        help="where MLflow keeps runs (default: MLFLOW_TRACKING_URI, else RESULTS/mlflow.db)",
+    )  # fmt: skip
+
+
 COMMANDS = (
     _evaluate,
     _report,
     _track,
+    _watch,
+    _links,
 )

@@ -33,7 +33,7 @@ def evaluated_runs(experiment: Experiment, results: Path) -> list[Run]:
         UserError: a run folder is of another config, or a file in it is missing or damaged.
     """
     folders = [(key, RunFolder(key.folder(results))) for key in run_keys(experiment)]
-    return [_read(experiment, key, folder) for key, folder in folders if folder.is_evaluated()]
+    return [read_run(experiment, key, folder) for key, folder in folders if folder.is_evaluated()]
 
 
 def has_truth(run: Run) -> bool:
@@ -63,7 +63,8 @@ def commits(runs: list[Run]) -> str:
     return ", ".join(sorted(re.sub("^([0-9a-f]{10})[0-9a-f]{30}", r"\1", name) for name in found))
 
 
-def _read(experiment: Experiment, key: RunKey, folder: RunFolder) -> Run:
+def read_run(experiment: Experiment, key: RunKey, folder: RunFolder) -> Run:
+    """One evaluated run. Raises UserError as `evaluated_runs`."""
     record = folder.run()
     _check_belongs(experiment, key, folder.path, record.get("fingerprint", {}))
     return Run(key, folder, folder.config(), record, folder.metrics())

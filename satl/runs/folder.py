@@ -68,6 +68,11 @@ class RunFolder:
         """One row per epoch, from metrics.jsonl."""
         return pd.read_json(existing(self.path / "metrics.jsonl"), lines=True)
 
+    def epoch_lines(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl to the last digit, which Pandas does not keep."""
+        text = existing(self.path / "metrics.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
     def thresholds(self) -> pd.DataFrame:
         """Columns as THRESHOLD_COLUMNS; in logits; NaN where the method has no such value."""
         return pd.read_parquet(existing(self.path / "thresholds.parquet"))

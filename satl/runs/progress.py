@@ -11,6 +11,7 @@ from satl.config import Experiment
 from satl.core.locks import holder
 from satl.runs.joblog import JobLog, error_in, read_job_log
 from satl.runs.layout import RunKey, TrainingJob, training_jobs
+from satl.runs.trainings import epoch_files
 
 # Without a sign for so many seconds, a job is taken to have ended: a test of many images writes
 # nothing for minutes. Where no workflow is at work, its jobs are not either.
@@ -145,8 +146,8 @@ def _checkpoint(results: Path, key: RunKey) -> list[tuple[int, float]]:
         if (record.parent / "run.json").is_file():
             continue
         found.append((0, record.stat().st_mtime))
-        for file in (record.parent / "checkpoint").glob("epoch-*.npz"):
-            found.append((int(file.stem.removeprefix("epoch-")), file.stat().st_mtime))
+        for epoch, file in epoch_files(record.parent / "checkpoint").items():
+            found.append((epoch, file.stat().st_mtime))
     return sorted(found)
 
 

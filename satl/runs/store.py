@@ -20,8 +20,9 @@ from pathlib import Path
 from satl.core.files import link_files, write_json, write_text
 from satl.core.locks import held
 from satl.runs.fingerprint import Fingerprint, differences, name_of
-from satl.runs.layout import MODEL_FILE, TRAIN_FILES, RunKey, trained_files
+from satl.runs.layout import MODEL_FILE, RunKey, trained_files
 from satl.runs.model_facts import read_facts
+from satl.runs.trainings import is_finished
 
 RECORD = "fingerprint.json"
 # In a run folder that training has written: the way from there to the same training in its store.
@@ -70,7 +71,7 @@ class Entry:
         Args:
             weights: facts of the weights that it must have kept (satl.runs.model_facts), if any.
         """
-        if not all((self.folder / name).is_file() for name in TRAIN_FILES):
+        if not is_finished(self.folder):
             return False
         return weights is None or weights.items() <= read_facts(self.folder / MODEL_FILE).items()
 

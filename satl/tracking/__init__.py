@@ -26,9 +26,8 @@ class Track(Protocol):
 
 
 def trackers() -> list[str]:
-    """The names of all trackers: the modules of this folder, those that begin with _ apart."""
-    names = [module.name for module in iter_modules(__path__)]
-    return sorted(name for name in names if not name.startswith("_"))
+    """The names of all trackers: the modules of this folder."""
+    return sorted(module.name for module in iter_modules(__path__))
 
 
 def tracker(name: str) -> Track:

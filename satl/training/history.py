@@ -1,5 +1,6 @@
 """What a run has recorded of the epochs that it has finished."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from torch import Tensor
 
 from satl.core.files import write_arrays
 from satl.runs.folder import THRESHOLD_COLUMNS
+from satl.runs.trainings import THRESHOLDS, epoch_file
 
 
 class History:
     """Metrics and thresholds of the finished epochs, and their arrays as one file per epoch.
+
+    The files tell of metrics and thresholds, too, for those who watch (satl.runs.trainings).
 
     Args:
         categories: C names, for the rows of thresholds.
@@ -38,9 +42,14 @@ class History:
             thresholds: (C,) values per column of thresholds.parquet.
             arrays: predicted_logits, pseudo_labels and train_logits.
         """
+        rows = self._rows(metrics["epoch"], thresholds)
         self.metrics.append(metrics)
-        self.thresholds.append(self._rows(metrics["epoch"], thresholds))
-        self.unwritten[metrics["epoch"]] = arrays
+        self.thresholds.append(rows)
+        self.unwritten[metrics["epoch"]] = {
+            **arrays,
+            "metrics": np.array(json.dumps(metrics)),
+            **{name: rows[name].to_numpy() for name in THRESHOLDS},
+        }
 
     def _rows(self, epoch: int, thresholds: dict[str, Tensor]) -> pd.DataFrame:
         values = {name: value.detach().cpu().numpy() for name, value in thresholds.items()}
@@ -53,7 +62,7 @@ class History:
     def write(self) -> None:
         """Write the epoch files that are not written yet. Raises UserError, keeping the arrays."""
         for epoch in list(self.unwritten):
-            write_arrays(self._file(epoch), **self.unwritten[epoch])
+            write_arrays(epoch_file(self.folder, epoch), **self.unwritten[epoch])
             del self.unwritten[epoch]
 
     def arrays(self) -> list[dict[str, np.ndarray]]:
@@ -63,11 +72,8 @@ class History:
     def _read(self, epoch: int) -> dict[str, np.ndarray]:
         if epoch in self.unwritten:
             return self.unwritten[epoch]
-        with np.load(self._file(epoch)) as file:
+        with np.load(epoch_file(self.folder, epoch)) as file:
             return dict(file)
-
-    def _file(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:04d}.npz"
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps; the arrays stay in the epoch files."""

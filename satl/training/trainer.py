@@ -17,7 +17,7 @@ from satl.training.run import Diverged, TrainingRun
 from satl.training.stopping import Stopped, StopRequest
 
 CHECKPOINT_SECONDS = 600
-# The end of an epoch is a good moment to save, but not every few seconds.
+# An epoch that has ended is saved soon, but not every few seconds.
 EPOCH_CHECKPOINT_SECONDS = 10
 # How often losses are checked: each check makes the device's queue run dry.
 STEPS_BETWEEN_CHECKS = 50
@@ -117,7 +117,9 @@ class Trainer:
         """Save checkpoints where it is time to, and stop where that is asked for."""
         if not all(run.can_be_saved for run in self.runs):
             return
-        due = time.monotonic() - self.last_save >= CHECKPOINT_SECONDS
+        ended = any(run.history.unwritten for run in self.runs)  # those who watch wait for it
+        wait = EPOCH_CHECKPOINT_SECONDS if ended else CHECKPOINT_SECONDS
+        due = time.monotonic() - self.last_save >= wait
         if stop.signal is not None:
             raise Stopped(stop.signal, self._save_all())
         if due:

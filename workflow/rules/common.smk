@@ -1,10 +1,13 @@
 # What all rules share: the checked experiment, where things lie, and how to call `satl`.
 # Imports no torch, NumPy or pandas: with --use-conda, only the rules' own environment has them.
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -118,9 +121,33 @@ onstart:
         write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")
     except UserError as error:
         raise WorkflowError(str(error))
+    start_follower()
 
 
 LOGS_BEFORE = {}
+
+
+def start_follower():
+    """Show runs in MLflow while they train. It ends by itself once this process has ended.
+
+    It is no job: nothing depends on it, and it may fail or be killed. Its session is its own, so
+    that a Ctrl-C, which is for the jobs, leaves it the time to see how they end.
+    """
+    if find_spec("mlflow") is None:  # with --use-conda only the rules' own environment has it
+        return
+    log = Path(RESULTS, "logs", "watch.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "satl", "watch", "--config", CONFIG, "--while-workflow"]
+    environment = {**os.environ, "PYTHONPATH": str(workflow.basedir)}
+    with open(log, "w", encoding="utf-8") as file:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=environment,
+            start_new_session=True,
+        )
 
 
 def log_states():

@@ -46,6 +46,11 @@ rule report:
         "{SATL} report --config {CONFIG} > {log} 2>&1"
 
 
+# Here, as the follower is, even on a cluster: SQLite does not bear writers on two machines.
+localrules:
+    track,
+
+
 rule track:
     input:
         report=rules.report.output,
@@ -56,6 +61,6 @@ rule track:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("satl.tracking.mlflow"),
+        code=code_digest("satl.tracking.mlflow.tracking"),
     shell:
         "{SATL} track --config {CONFIG} > {output} 2> {log}"

@@ -7,20 +7,16 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
+from mlflow import pyfunc
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
 from satl.core.errors import UserError
 from satl.core.files import cannot_write
 from satl.core.places import ROOT
 from satl.training.model_file import model_path
 
-# Read while mlflow is imported: no usage reports, no bars.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-from mlflow import pyfunc
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
-
-SERVED = Path(__file__).with_name("_served_model.py")
+SERVED = Path(__file__).with_name("served_model.py")
 CODE = ("satl", "baselines")
 # What scoring an image imports; the rest of the suite's libraries is not needed for it.
 LIBRARIES = (
