@@ -124,7 +124,7 @@ def calibration_error(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> 
     """
     values, positive = _checked(scores, targets)
     known = _known(targets)
-    probability = (1 + np.tanh(values[known].astype(np.float64) / 2)) / 2
+    probability = probabilities(values[known])
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     # Number of entries times gap of their means is the sum of their gaps.
     gaps = np.bincount(place, weights=probability - positive[known], minlength=bins)
@@ -155,6 +155,11 @@ def pseudo_label_quality(
         quality[f"pseudo_{name}_recall"] = _ratio(hits, real.sum())
     quality["pseudo_coverage"] = _ratio((guessed != 0).sum(), guessed.size)
     return quality
+
+
+def probabilities(logits: NDArray) -> NDArray[np.float64]:
+    """The sigmoid of logits, by the tanh, which does not overflow."""
+    return (1 + np.tanh(logits.astype(np.float64) / 2)) / 2
 
 
 def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[NDArray, NDArray[np.bool_]]:

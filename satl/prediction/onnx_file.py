@@ -11,8 +11,8 @@ from torch.onnx import OnnxExporterError, ONNXProgram
 
 from satl.core.errors import UserError
 from satl.core.files import writing
+from satl.metrics import probabilities
 from satl.models.network import Network
-from satl.prediction.table import probabilities
 from satl.training.model_file import ModelFacts, TrainedModel
 
 # Of scores between 0 and 1. EfficientNet-Lite0 stays below 1e-4; but a deep network amplifies the

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from satl.core.errors import UserError
 from satl.core.files import writing
+from satl.metrics import probabilities
 from satl.prediction.predictor import Prediction
 from satl.training.model_file import ModelFacts
 
@@ -47,8 +48,3 @@ def write_predictions(
 def decided(facts: ModelFacts, logits: NDArray) -> NDArray[np.bool_]:
     """(…, C) logits: which categories are present, by the model's thresholds."""
     return logits >= np.array(facts.thresholds)
-
-
-def probabilities(logits: NDArray) -> NDArray[np.float64]:
-    """The sigmoid."""
-    return (1 + np.tanh(logits.astype(np.float64) / 2)) / 2

@@ -67,9 +67,10 @@ class History:
 
     def arrays(self) -> list[dict[str, np.ndarray]]:
         """predicted_logits, pseudo_labels and train_logits of every finished epoch."""
-        return [self._read(line["epoch"]) for line in self.metrics]
+        return [self.of_epoch(line["epoch"]) for line in self.metrics]
 
-    def _read(self, epoch: int) -> dict[str, np.ndarray]:
+    def of_epoch(self, epoch: int) -> dict[str, np.ndarray]:
+        """Those of one finished epoch, from 1."""
         if epoch in self.unwritten:
             return self.unwritten[epoch]
         with np.load(epoch_file(self.folder, epoch)) as file:

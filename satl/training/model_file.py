@@ -113,7 +113,7 @@ def write_model(
 
 def _decisions(spec: RunSpec, run: TrainingRun, epoch: int) -> DecisionThresholds:
     """On the known labels of the images held out, else of those in training."""
-    arrays = run.history.arrays()[epoch - 1]
+    arrays = run.history.of_epoch(epoch)
     if spec.held_out is None:
         return f1_thresholds(arrays["train_logits"], spec.observed.labels)
     labels = spec.held_out.labels

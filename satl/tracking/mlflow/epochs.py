@@ -79,8 +79,8 @@ class EpochReader:
         if dataset not in self._tests:
             self._tests[dataset] = LabelTable.load(file)
         labels = self._tests[dataset].labels
-        judged = metrics.only_judged(logits[-len(labels) :], labels)
-        return {"test_mAP": round(100 * metrics.mean_ap(judged, labels), 6)}
+        score = metrics.known_mean_ap(logits[-len(labels) :], labels)
+        return {"test_mAP": round(100 * score, 6)}
 
 
 def _time(file: Path) -> int:

@@ -16,8 +16,9 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from satl.data.images.reading import Undecodable, decode_bytes
+from satl.metrics import probabilities
 from satl.prediction.predictor import Predictor
-from satl.prediction.table import decided, probabilities
+from satl.prediction.table import decided
 from satl.training.engine import choose_device
 from satl.training.model_file import read_model
 
