@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from test_workflow import TINY, copy_tree, output, snakemake, write_config
+from workflow_trials import TINY, copy_tree, output, snakemake, write_config
 
 PAGE = Path(__file__).parent.parent / "docs/extending.md"
 STEP = re.compile(

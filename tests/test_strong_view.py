@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from test_workflow import TINY, copy_tree, output, snakemake
 from trials import MODEL, TRAINING, apart, same_numbers, spec
+from workflow_trials import TINY, copy_tree, output, snakemake
 
 from satl.config import parse
 from satl.core.errors import UserError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import write_coco
 from file_server import Reply, serving
-from test_workflow import TINY, copy_tree, output, planned, snakemake, write_config
+from workflow_trials import TINY, copy_tree, output, planned, snakemake, write_config
 
 pytestmark = pytest.mark.slow
 COCO = "data/coco2014"

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 import yaml
-from test_workflow import ROOT, TINY, copy_tree, output, snakemake
+from workflow_trials import ROOT, TINY, copy_tree, output, snakemake
 
 pytestmark = pytest.mark.slow
 

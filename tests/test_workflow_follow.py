@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from test_workflow import TINY, copy_tree, planned, write_config
+from workflow_trials import TINY, copy_tree, planned, write_config
 
 from satl.config import load
 from satl.tracking.mlflow import track

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from test_workflow import TINY, copy_tree, output, planned, snakemake, write_config
+from workflow_trials import TINY, copy_tree, output, planned, snakemake, write_config
 
 from satl.data.masks import Mask
 from satl.data.splits import uniform_observed

@@ -15,7 +15,7 @@ from conftest import write_coco
 from file_server import Reply, serving
 from make_vg import NAMES, TEST, TRAIN, write_vg
 from make_voc import voc_config
-from test_workflow import ROOT, copy_tree, output, planned, snakemake
+from workflow_trials import ROOT, copy_tree, output, planned, snakemake
 
 from satl.config.catalogue import CATALOGUE
 from satl.data.formats import voc

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CATEGORY_NAMES, write_coco
-from test_workflow import copy_tree
+from workflow_trials import copy_tree
 
 from satl.data.formats.coco import read_coco
 

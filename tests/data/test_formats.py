@@ -16,7 +16,7 @@ from make_vg import TEST, TRAIN, vg_config, write_vg
 from make_voc import voc_config
 from PIL import Image
 from pydantic import BaseModel, TypeAdapter
-from test_workflow import ROOT, TINY, copy_tree, output, planned, snakemake, write_config
+from workflow_trials import ROOT, TINY, copy_tree, output, planned, snakemake, write_config
 
 from satl.cli import main
 from satl.core.errors import UserError
