@@ -1,4 +1,4 @@
-"""The whole DAG on a tiny configuration, in a copy of the source tree: what is made, and made again."""
+"""The whole DAG on a tiny configuration, as a user runs it: what is made, and when it is again."""
 
 import json
 import re
