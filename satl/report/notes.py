@@ -22,6 +22,20 @@ def what_is_shown(experiment: Experiment) -> str:
     )
 
 
+def protocol_notes(experiment: Experiment) -> list[str]:
+    """Where the protocol is another than that of papers, which train the last stage at least."""
+    model, training = experiment.model, experiment.training
+    notes = []
+    if model.frozen == "all":
+        notes.append(f"The whole backbone ({model.backbone}) is frozen: heads alone are trained.")
+    if training.cached_views:
+        notes.append(
+            f"Each training image is shown in {training.cached_views} augmented views, whose "
+            "feature maps are computed once."
+        )
+    return [" ".join(notes)] if notes else []
+
+
 def selection_notes(experiment: Experiment) -> list[str]:
     """How each selection of an epoch is made."""
     notes = [

@@ -13,6 +13,7 @@ from satl.report.claims import OTHER_EPOCHS_NOTE, claim_notes, difference_notes,
 from satl.report.evaluated import Run, commits, extent, runs_per_method
 from satl.report.notes import (
     how_labels_are_known,
+    protocol_notes,
     selection_notes,
     tuning_notes,
     what_is_judged,
@@ -75,6 +76,7 @@ def _notes(
     is_tuned = shown.group == TUNED
     notes = [
         what_is_shown(experiment),
+        *protocol_notes(experiment),
         *claim_notes(scores_of(runs), claims),
         *(setting_notes(shown, runs) if shown.setting else [OTHER_EPOCHS_NOTE] * claims),
         *(tuning_notes(experiment) if is_tuned else selection_notes(experiment)),

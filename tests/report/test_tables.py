@@ -106,6 +106,19 @@ def test_no_run_at_all_still_makes_a_table():
     assert {cell.text for row in table.blocks[0].rows for cell in row.cells} == {"–"}
 
 
+def test_a_note_says_where_only_heads_are_trained_on_cached_feature_maps():
+    runs = full({"satl": (50, 60)})
+    published = result_table(config(), "glyphs", runs).notes
+    assert not any("frozen" in note or "views" in note for note in published)
+    frozen = config(
+        model={"backbone": "tiny", "weights": "random", "frozen": "all"},
+        training={"epochs": 2, "cached_views": 3},
+    )
+    notes = result_table(frozen, "glyphs", runs).notes
+    (note,) = (note for note in notes if "frozen" in note)
+    assert "backbone (tiny) is frozen" in note and "3 augmented views" in note
+
+
 def test_footnotes_say_what_the_numbers_are_made_of():
     dropping = {"glyphs": {"format": "glyphs", "unannotated": "drop"}}
     runs = [run("satl", 0.1, 50.0, commit="a" * 40 + "-dirty", without=["toaster", "hair_drier"])]
