@@ -19,7 +19,7 @@ run: venv ## run the benchmark on the embedded data set (or: ARGS="--configfile 
 	snakemake --cores $(CORES) $(ARGS)
 
 test: venv ## run the tests
-	pytest -n 2 --dist loadfile $(ARGS)
+	pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: venv ## run the speed benchmarks
 	pytest tests/bench --benchmark-only --benchmark-columns=min,mean,stddev,rounds $(ARGS)
@@ -36,7 +36,7 @@ docs: venv ## build the documents as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 coverage: venv ## run the tests and list the lines that none has run
-	pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+	pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 lint: venv ## check style, imports, types, spelling and workflow
 	ruff check .

@@ -23,6 +23,12 @@ GOLDEN = Path(__file__).parent / "golden"
 CATEGORY_NAMES = ("red", "green", "blue", "dark")
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: none is left over at the end, for one worker alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _restore_torch_state():
     yield

@@ -1,4 +1,4 @@
-"""What docs/extending.md says to write works as it stands there."""
+"""What docs/extending.md says to write works as it stands there, from the code to the tables."""
 
 import json
 import re
@@ -9,41 +9,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from workflow_trials import TINY, copy_tree, output, snakemake, write_config
+from extended_tree import PAGE, SECTIONS, STEP, append, blocks, experiment, extend, section, yaml_of
+from workflow_trials import output, planned, snakemake, write_config
 
-PAGE = Path(__file__).parent.parent / "docs/extending.md"
-STEP = re.compile(
-    r"^(?:New file `(?P<new>[^`]+)`|In `(?P<file>[^`]+)`, (?P<side>above|below) `(?P<line>[^`]+)`):"
-    r"\n\n```(?:python)?\n(?P<code>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-SECTIONS = ("A figure", "A metric", "A command", "A loss", "A config key", "A tracker")
+from satl.data.table import LabelTable
+
+RUNS = "results/tiny/runs/glyphs"
 pytestmark = pytest.mark.slow
 
 
-def section(name: str) -> str:
-    return PAGE.read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-
-
-def follow(tree: Path, name: str) -> None:
-    """Do to the source tree what a section says."""
-    steps = list(STEP.finditer(section(name)))
-    assert steps, f"{PAGE}: nothing to do under {name!r}"
-    for step in steps:
-        if step["new"]:
-            assert not (tree / step["new"]).exists()
-            (tree / step["new"]).write_text(step["code"])
-        else:
-            insert(tree / step["file"], step["line"], step["side"], step["code"])
-
-
-def insert(file: Path, anchor: str, side: str, code: str) -> None:
-    lines = file.read_text().splitlines(keepends=True)
-    found = [index for index, line in enumerate(lines) if anchor in line]
-    assert len(found) == 1, f"{file}: {anchor!r} stands on {len(found)} lines, not on one"
-    gap = "\n\n" if code.startswith("def ") else ""
-    lines.insert(found[0] + (side == "below"), code + gap)
-    file.write_text("".join(lines))
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory) -> Path:
+    """The extended tree, in which its experiment has run."""
+    tree = tmp_path_factory.mktemp("extended")
+    extend(tree)
+    done = snakemake(tree)
+    assert done.returncode == 0, output(done)
+    return tree
 
 
 def python(tree: Path, *arguments: str) -> str:
@@ -57,32 +39,52 @@ def satl(tree: Path, *arguments: str) -> str:
     return python(tree, "-m", "satl", *arguments)
 
 
-def training_of_the_page() -> dict:
-    """The section `training` that the page shows with its config key."""
-    (block,) = re.findall(r"^```yaml\n(.*?)^```$", section("A config key"), re.M | re.S)
-    return yaml.safe_load(block)["training"]
+def config_of(tree: Path, variant: str) -> dict:
+    return yaml.safe_load((tree / RUNS / variant / "known-0.50/seed-0/config.yaml").read_text())
 
 
-@pytest.fixture(scope="module")
-def extended(tmp_path_factory) -> Path:
-    """A source tree with all of it, in which a tiny experiment has run."""
-    tree = tmp_path_factory.mktemp("extended")
-    copy_tree(tree)
-    for name in SECTIONS:
-        follow(tree, name)
-    methods = {"partial_bce": {}, "assume_negative": {}}
-    training = TINY["training"] | training_of_the_page()
-    write_config(tree, methods=methods, known_ratios=[0.5], training=training)
-    done = snakemake(tree)
-    assert done.returncode == 0, output(done)
-    return tree
+def test_the_methods_and_the_rule_are_in_the_tables(extended):
+    methods = experiment()["methods"]
+    assert methods.keys() >= {"label_smoothing", "satl-one-sigma"}
+    summary = pd.read_csv(extended / "results/tiny/summary.csv")
+    assert set(summary["method"]) == set(methods)
+    assert summary["mAP"].between(0, 100).all()
+    for dataset in ("glyphs", "pets"):
+        table = (extended / f"results/tiny/tables/{dataset}.csv").read_text()
+        assert all(name in table for name in methods)
+
+
+def test_options_backbone_and_config_key_are_on_record(extended):
+    smoothed = config_of(extended, "label_smoothing-strong")
+    assert smoothed["method_class"] == "label_smoothing"
+    assert smoothed["options"] == {"smoothing": 0.3}
+    assert smoothed["model"]["backbone"] == "resnet10t"
+    assert smoothed["model"]["frozen"] == "layer2"
+    assert smoothed["training"].items() >= yaml_of("A config key", "training").items()
+    assert config_of(extended, "satl-one-sigma")["options"]["rule"] == "one_sigma"
+
+
+def test_thresholds_are_those_of_the_new_rule(extended):
+    run = extended / RUNS / "satl-one-sigma/known-0.50/seed-0"
+    rows = pd.read_parquet(run / "thresholds.parquet")
+    rows = rows[rows["tau_pos"] < float("inf")]
+    assert len(rows)
+    assert (rows["tau_pos"] - (rows["mu_pos"] - rows["sigma_pos"])).abs().max() < 1e-4
+
+
+def test_the_data_format_is_read_as_its_files_say(extended):
+    assert len(blocks("A data format", "python")[0].splitlines()) <= 40
+    test = LabelTable.load(extended / "results/tiny/data/pets/test.npz")
+    lines = (extended / "pets/test.csv").read_text().splitlines()
+    named = [[1 if name in line.split(",") else -1 for name in ("cat", "dog")] for line in lines]
+    assert test.labels.tolist() == named
 
 
 def test_the_figure_is_drawn_of_the_runs(extended):
     figures = extended / "results/tiny/figures"
     index = json.loads((figures / "index.json").read_text())["figures"]
     entry = next(figure for figure in index if figure["file"] == "glyphs-loss.png")
-    assert len(entry["runs"]) == 2
+    assert len(entry["runs"]) == len(experiment()["methods"])
     assert (figures / "glyphs-loss.png").stat().st_size > 5000
     assert (figures / "glyphs-loss.pdf").is_file()
 
@@ -103,9 +105,10 @@ def test_the_command_prints_the_best_method(extended):
 
 def test_the_tracker_gets_the_runs(extended):
     said = satl(extended, "track", "--to", "json_lines", "--config", "results/tiny/config.yaml")
-    assert json.loads(said) == {"written": 2}
+    methods = experiment()["methods"]
+    assert json.loads(said) == {"written": 2 * len(methods)}
     lines = (extended / "results/tiny/runs.jsonl").read_text().splitlines()
-    assert {json.loads(line)["method"] for line in lines} == {"partial_bce", "assume_negative"}
+    assert {json.loads(line)["method"] for line in lines} == set(methods)
 
 
 def test_the_loss_without_focus_is_that_of_partial_bce(extended):
@@ -116,12 +119,6 @@ def test_the_loss_without_focus_is_that_of_partial_bce(extended):
         "assert partial_focal(x, y) < partial_bce(x, y)"
     )
     python(extended, "-c", code)
-
-
-def test_the_config_key_is_on_record(extended):
-    run = extended / "results/tiny/runs/glyphs/partial_bce/known-0.50/seed-0"
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["training"].items() >= training_of_the_page().items()
 
 
 CLIPPED_STEP = """
@@ -162,3 +159,42 @@ def test_what_is_added_has_the_style_of_the_rest(extended):
         ruff = [sys.executable, "-m", "ruff", *check, *config, *files]
         done = subprocess.run(ruff, cwd=extended, capture_output=True, text=True)
         assert done.returncode == 0, output(done)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"frozen": "layer5"}}, r"no stage 'layer5' .*its stages are act1"),
+        ({"model": {"backbone": "resnet10x"}}, r"unknown backbone 'resnet10x' \(did you mean"),
+        ({"methods": {"satl": {"rule": "one_sgima"}}}, r"satl\.rule: .*did you mean 'one_sigma'"),
+        ({"methods": {"label_smothing": {}}}, r"did you mean 'label_smoothing'"),
+        (
+            {"datasets": {"pets": {"format": "folders", "folders": "x"}}},
+            r"pets\.folders: unknown key \(did you mean 'folder'\?\)",
+        ),
+        (
+            {"datasets": {"pets": {"format": "folder"}}},
+            r"unknown format 'folder' \(did you mean 'folders'\?\)",
+        ),
+    ],
+)
+def test_what_is_misspelt_is_named_before_anything_runs(extended, changes, message):
+    config = experiment()
+    for part, values in changes.items():
+        config[part] = {**config[part], **values} if part == "model" else values
+    write_config(extended, "bad.yaml", **config, name="bad")
+    done = snakemake(extended, config="bad.yaml")
+    assert done.returncode != 0
+    assert re.search(message, output(done)), output(done)
+    assert "bad.yaml is not valid" in output(done)
+    assert not (extended / "results/bad").exists()
+
+
+# The last one: it edits the tree that the others look at.
+def test_an_edit_of_a_format_reads_its_tables_again(extended):
+    append(extended / "satl/data/formats/vg.py", "\nEDITED = 1\n")
+    assert planned(extended) == {}, "another format"
+    append(extended / "satl/data/formats/folders.py", "\nEDITED = 1\n")
+    jobs = planned(extended)
+    assert jobs["table"] == {"pets-train", "pets-test"}, jobs
+    assert jobs.keys() >= {"split", "train"}

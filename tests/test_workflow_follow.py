@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from workflow_trials import TINY, copy_tree, planned, write_config
+from workflow_trials import TINY, copy_tree, planned, save_every_epoch, write_config
 
 from satl.config import load
 from satl.tracking.mlflow import track
@@ -25,12 +25,7 @@ def tree(tmp_path_factory):
     """A source tree that saves every epoch, however short."""
     folder = tmp_path_factory.mktemp("clone")
     copy_tree(folder)
-    trainer = folder / "satl/training/trainer.py"
-    text = trainer.read_text()
-    assert "EPOCH_CHECKPOINT_SECONDS = 10" in text
-    trainer.write_text(
-        text.replace("EPOCH_CHECKPOINT_SECONDS = 10", "EPOCH_CHECKPOINT_SECONDS = 0")
-    )
+    save_every_epoch(folder)
     write_config(folder, training={**TINY["training"], "epochs": 100})
     return folder
 

@@ -14,9 +14,8 @@ import yaml
 from conftest import CATEGORY_NAMES, write_coco
 from make_vg import TEST, TRAIN, vg_config, write_vg
 from make_voc import voc_config
-from PIL import Image
 from pydantic import BaseModel, TypeAdapter
-from workflow_trials import ROOT, TINY, copy_tree, output, planned, snakemake, write_config
+from workflow_trials import ROOT, TINY, copy_tree, output, snakemake, write_config
 
 from satl.cli import main
 from satl.core.errors import UserError
@@ -269,51 +268,3 @@ def test_different_categories_are_found_before_anything_is_trained(tree):
     assert "satl table: error: " in done.stderr.rpartition("Exiting because")[2]
     assert not (tree / "results/tiny/training").exists()
     assert not (tree / "results/tiny/data/own/test-images.npz").exists()
-
-
-def write_folders(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    for part, images in (("train", 24), ("test", 12)):
-        (folder / part).mkdir(parents=True)
-        lines = []
-        for number in range(images):
-            names = [name for name in ("cat", "dog") if rng.random() < 0.5]
-            pixels = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / part / f"{number}.jpg")
-            lines.append(",".join([f"{number}.jpg", *names]))
-        (folder / f"{part}.csv").write_text("\n".join(lines))
-
-
-def append(path: Path, text: str) -> None:
-    path.write_text(path.read_text() + text)
-
-
-@pytest.mark.slow
-def test_one_file_adds_a_format(tree):
-    """The example of docs/extending.md, from its file to the results table."""
-    guide = (ROOT / "docs/extending.md").read_text().partition("\n## A data format\n")[2]
-    source = re.search(r"```python\n(.*?)```", guide, re.DOTALL)[1]
-    assert len(source.splitlines()) <= 40
-    (tree / "satl/data/formats/folders.py").write_text(source)
-    write_folders(tree / "pets")
-    section = {"format": "folders", "folder": "pets", "categories": ["cat", "dog"]}
-    write_config(tree, **small_experiment(section))
-    done = snakemake(tree)
-    assert done.returncode == 0, output(done)
-    assert "partial_bce" in (tree / "results/tiny/tables/own.csv").read_text()
-    test = LabelTable.load(tree / "results/tiny/data/own/test.npz")
-    lines = (tree / "pets/test.csv").read_text().splitlines()
-    named = [[1 if name in line.split(",") else -1 for name in ("cat", "dog")] for line in lines]
-    assert test.labels.tolist() == named
-
-    append(tree / "satl/data/formats/vg.py", "\nEDITED = 1\n")
-    assert planned(tree) == {}, "another format"
-    append(tree / "satl/data/formats/folders.py", "\nEDITED = 1\n")
-    assert planned(tree).keys() >= {"table", "split", "train"}
-
-    write_config(tree, **small_experiment({**section, "folders": "x"}))
-    refused = output(snakemake(tree))
-    assert re.search(r"own\.folders: unknown key \(did you mean 'folder'\?\)", refused)
-    write_config(tree, **small_experiment({**section, "format": "folder"}))
-    refused = output(snakemake(tree))
-    assert "unknown format 'folder' (did you mean 'folders'?)" in refused
