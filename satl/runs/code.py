@@ -45,14 +45,27 @@ def _reached(roots: Iterable[str], excluded: tuple[str, ...]) -> Iterator[str]:
         if definition in seen or _is_in(definition.module, excluded):
             continue
         seen.add(definition)
-        module = read_module(definition.module)
-        if module is None:
-            continue
-        pending.extend(_effects(module))
-        for node in module.nodes(definition.name):
-            yield f"{definition.module}:{definition.name} {canonical(node)}"
-            pending.extend(found for used in names_used(node) for found in module.resolve(used))
-        pending.extend(module.imported(definition.name))
+        sources, used = _read(definition)
+        yield from sources
+        pending.extend(used)
+
+
+@cache  # many roots reach the same definitions
+def _read(definition: Definition) -> tuple[list[str], list[Definition]]:
+    """What a definition says, in canonical form, and the definitions that it refers to."""
+    module = read_module(definition.module)
+    if module is None:
+        return [], []
+    nodes = list(module.nodes(definition.name))
+    sources = [f"{definition.module}:{definition.name} {canonical(node)}" for node in nodes]
+    used = [found for node in nodes for name in names_used(node) for found in module.resolve(name)]
+    return sources, [*_effects(module), *used, *module.imported(definition.name)]
+
+
+def forget() -> None:
+    """Read the source anew from here on; for who edits it while this process runs."""
+    for cached in (code_digest, _read, read_module):
+        cached.cache_clear()
 
 
 def _root(root: str) -> Definition:

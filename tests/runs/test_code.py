@@ -23,18 +23,13 @@ def tree(tmp_path, monkeypatch):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source.ROOT / package, tmp_path / package, ignore=ignore)
     monkeypatch.setattr(source, "ROOT", tmp_path)
-    forget()
+    code.forget()
     yield tmp_path
-    forget()
-
-
-def forget():
-    code.code_digest.cache_clear()
-    source.read_module.cache_clear()
+    code.forget()
 
 
 def digests():
-    forget()
+    code.forget()
     return {name: training_code(method_module(name)) for name in METHODS}
 
 
