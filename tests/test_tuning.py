@@ -49,11 +49,20 @@ def test_draws_lie_in_their_ranges_and_do_not_depend_on_other_methods():
     assert tuned(tune=TUNE | {"seed": 1}).trials != tuned().trials
 
 
+def test_weight_decay_is_drawn_beside_the_rest():
+    trials = tuned(tune=TUNE | {"weight_decay": [1e-4, 1e-2]}).trials
+    assert {entry.weight_decay for entry in trials.values()} == {1e-4, 1e-2}
+    rates = [entry.learning_rate for entry in trials.values()]
+    assert rates == [entry.learning_rate for entry in tuned().trials.values()]
+
+
 def test_the_resolved_config_is_read_back_with_the_same_trials():
-    config = tuned(methods={"satl": {"learning_rate": 2e-3, "q": 0.9}, "partial_bce": {}})
+    own = {"learning_rate": 2e-3, "weight_decay": "1e-2", "q": 0.9}
+    config = tuned(methods={"satl": own, "partial_bce": {}})
     again = parse(config.source(), "again")
     assert again.trials == config.trials
-    assert config.training_of("satl").learning_rate == 2e-3
+    changed = {"learning_rate": 2e-3, "weight_decay": 1e-2}
+    assert config.training_of("satl") == config.training.model_copy(update=changed)
     assert config.training_of("partial_bce") == config.training
 
 
@@ -68,6 +77,7 @@ def test_the_resolved_config_is_read_back_with_the_same_trials():
         ),
         ({"tune": TUNE | {"learning_rate": {"low": 0, "high": 1, "log": True}}}, "low above 0"),
         ({"methods": {"satl": {"learning_rate": -1}}, "tune": None}, "greater than 0"),
+        ({"methods": {"satl": {"weight_decay": -1}}, "tune": None}, r"weight_decay: .*or equal"),
         (
             {"methods": {"satl": {}, "satl-trial-001": {"method": "partial_bce"}}},
             "satl-trial-001: a trial of `tune` has this name",

@@ -133,7 +133,7 @@ def _run_train(args: argparse.Namespace) -> None:
             RunSpec(
                 experiment.name, args.dataset, name, entry.method,
                 *checked_method(name, entry), table, Path(folder), args.seed,
-                entry.learning_rate, known and LabelTable.load(known),
+                entry.own_training, known and LabelTable.load(known),
             )
         )  # fmt: skip
     test = LabelTable.load(args.test_images).without_labels()

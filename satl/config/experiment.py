@@ -240,8 +240,8 @@ class Experiment(Strict):
         return name if name in self.methods else name.rpartition(TRIAL)[0]
 
     def training_of(self, name: str) -> Training:
-        """The protocol of one of `trained`, with the learning rate that may be its own."""
-        return self.training.at_rate(self.trained[name].learning_rate)
+        """The protocol of one of `trained`, with what the method has of its own."""
+        return self.training.with_own(self.trained[name].own_training)
 
     @property
     def parts(self) -> tuple[str, ...]:

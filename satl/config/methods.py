@@ -9,6 +9,9 @@ from satl.config.explain import suggestion
 from satl.core.places import METHODS
 from satl.core.strict import Strict
 
+# What a method may have of its own, as a key beside its options, in place of `training`'s.
+OWN_TRAINING = ("learning_rate", "weight_decay")
+
 
 class MethodEntry(Strict):
     """One line of `methods`: the method it is and the options that differ from its defaults.
@@ -16,18 +19,23 @@ class MethodEntry(Strict):
     Attributes:
         method: its name as a method.
         options: of the method.
-        learning_rate: of its own, in place of `training.learning_rate`.
+        learning_rate, weight_decay: of its own, in place of those of `training`.
     """
 
     method: str
     options: dict[str, Any] = Field(default_factory=dict)
     learning_rate: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+
+    @property
+    def own_training(self) -> dict[str, float]:
+        """Those of OWN_TRAINING that it has."""
+        return {key: getattr(self, key) for key in OWN_TRAINING if getattr(self, key) is not None}
 
     @property
     def source(self) -> dict[str, Any]:
         """The line as the file would say it."""
-        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
-        return {"method": self.method, **rate, **self.options}
+        return {"method": self.method, **self.own_training, **self.options}
 
 
 def method_entry(name: str, options: Any) -> dict[str, Any]:
@@ -41,13 +49,9 @@ def method_entry(name: str, options: Any) -> dict[str, Any]:
             f"unknown method {method!r}{suggestion(str(method), METHODS)}; "
             f"the methods are {', '.join(METHODS)} (a variant says `method:` which one it is)"
         )
-    return {
-        "method": method,
-        "learning_rate": _number(options.get("learning_rate")),
-        "options": {
-            k: _number(v) for k, v in options.items() if k not in ("method", "learning_rate")
-        },
-    }
+    numbers = {key: _number(value) for key, value in options.items() if key != "method"}
+    own = {key: numbers.pop(key) for key in OWN_TRAINING if key in numbers}
+    return {"method": method, **own, "options": numbers}
 
 
 def _number(value: Any) -> Any:

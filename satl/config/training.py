@@ -164,11 +164,9 @@ class Training(Strict):
             )
         return self
 
-    def at_rate(self, learning_rate: float | None) -> "Training":
-        """The same protocol at another learning rate; None: at its own."""
-        if learning_rate is None:
-            return self
-        return self.model_copy(update={"learning_rate": learning_rate})
+    def with_own(self, values: Mapping[str, float]) -> "Training":
+        """The same protocol with what a method has of its own (`MethodEntry.own_training`)."""
+        return self.model_copy(update=values)
 
     def with_settings(self, given: Mapping[str, Any]) -> "Training":
         """The same protocol with other values for some keys. Raises UserError that names them."""

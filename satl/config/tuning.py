@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from satl.config.methods import MethodEntry
+from satl.config.methods import OWN_TRAINING, MethodEntry
 from satl.core.strict import Name, Strict
 
 TRIAL = "-trial-"
@@ -48,17 +48,19 @@ class Tuning(Strict):
     learning_rate: Range | None = Field(
         None, description="drawn for every method: {low, high, log}, or a list of values"
     )
+    weight_decay: Range | None = Field(None, description="likewise")
     options: dict[Name, dict[str, Range]] = Field(
         {}, description="by the method's name in `methods`: its options that are drawn"
     )
     seed: int = Field(0, ge=0, description="of the draws")
 
-    def draw(self, method: str, trial: int) -> tuple[float | None, dict[str, Any]]:
-        """Learning rate (None: not drawn) and options of a trial, whatever else is tuned."""
+    def draw(self, method: str, trial: int) -> tuple[dict[str, float], dict[str, Any]]:
+        """What is drawn of OWN_TRAINING, and the options, of a trial of `method`."""
         stream = random.Random(f"{self.seed} {method} {trial}")
-        rate = _draw(self.learning_rate, stream) if self.learning_rate else None
-        ranges = self.options.get(method, {})
-        return rate, {name: _draw(ranges[name], stream) for name in sorted(ranges)}
+        ranges = {key: getattr(self, key) for key in OWN_TRAINING}
+        own = {key: _draw(range_, stream) for key, range_ in ranges.items() if range_ is not None}
+        options = self.options.get(method, {})
+        return own, {name: _draw(options[name], stream) for name in sorted(options)}
 
 
 def _draw(values: Interval | list[Any], stream: random.Random) -> Any:
@@ -79,9 +81,9 @@ def trials_of(tuning: Tuning, methods: dict[str, MethodEntry]) -> dict[str, Meth
     }
 
 
-def _trial(entry: MethodEntry, rate: float | None, options: dict[str, Any]) -> MethodEntry:
+def _trial(entry: MethodEntry, own: dict[str, float], options: dict[str, Any]) -> MethodEntry:
     return MethodEntry(
         method=entry.method,
         options={**entry.options, **options},
-        learning_rate=entry.learning_rate if rate is None else rate,
+        **{**entry.own_training, **own},
     )

@@ -5,11 +5,13 @@ For editors, which complete keys from what `python -m satl schema` prints (`make
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
 
 from satl.config import Experiment
+from satl.config.methods import OWN_TRAINING
 from satl.core.places import METHODS
 from satl.data.observe import KINDS
 from satl.methods.registry import method_class
@@ -20,9 +22,10 @@ def experiment_schema() -> dict[str, Any]:
     schema = Experiment.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema["$defs"]
-    definitions.pop("MethodEntry")
+    entry = definitions.pop("MethodEntry")["properties"]
+    own = {key: entry[key] for key in OWN_TRAINING}
     options = {name: method_class(name).Options for name in METHODS}
-    schema["properties"]["methods"] = _by_name(definitions, "method", options) | {
+    schema["properties"]["methods"] = _by_name(definitions, "method", options, own) | {
         "minProperties": 1
     }
     observe = schema["properties"]["observe"]
@@ -32,14 +35,19 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def _by_name(
-    definitions: dict[str, Any], tag: str, classes: Mapping[str, type[BaseModel]]
+    definitions: dict[str, Any],
+    tag: str,
+    classes: Mapping[str, type[BaseModel]],
+    beside: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """A mapping of any name to the options of one of `classes`.
 
-    `tag` is the key that says which one; it may be left out under the class's own name.
+    `tag` is the key that says which one; it may be left out under the class's own name. `beside`
+    are properties that stand beside the options.
     """
     for name, options in classes.items():
-        definitions[f"{tag} {name}"] = _options(definitions, tag, name, options)
+        properties = {tag: {"const": name}, **beside}
+        definitions[f"{tag} {name}"] = _options(definitions, options, properties)
     definitions[f"by {tag}"] = {
         "allOf": [
             {
@@ -57,12 +65,12 @@ def _by_name(
 
 
 def _options(
-    definitions: dict[str, Any], tag: str, name: str, options: type[BaseModel]
+    definitions: dict[str, Any], options: type[BaseModel], beside: Mapping[str, Any]
 ) -> dict[str, Any]:
     schema = options.model_json_schema()
     definitions |= schema.pop("$defs", {})
     schema["type"] = ["object", "null"]
-    schema["properties"] = {**schema.get("properties", {}), tag: {"const": name}}
+    schema["properties"] = {**schema.get("properties", {}), **beside}
     return schema
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pandas as pd
 
 from satl.config import Experiment, Shown, ratio_name
+from satl.config.methods import OWN_TRAINING
 from satl.config.shown import TUNED
 from satl.report.evaluated import Run
 from satl.runs.folder import RunKey
@@ -69,8 +70,8 @@ def _candidates(experiment: Experiment, runs: Iterable[Run]) -> dict[RunKey, lis
 def chosen_options(experiment: Experiment, runs: list[Run]) -> pd.DataFrame:
     """What was chosen: one row per data set, method, known ratio, seed and criterion.
 
-    Columns dataset, method, known_ratio, seed, chosen_by, run, learning_rate, options,
-    validation_mAP, test_mAP.
+    Columns dataset, method, known_ratio, seed, chosen_by, run, learning_rate, weight_decay,
+    options, validation_mAP, test_mAP.
     """
     criteria = {TUNED: by_held_out, ORACLE: by_test}
     rows = []
@@ -85,7 +86,7 @@ def chosen_options(experiment: Experiment, runs: list[Run]) -> pd.DataFrame:
                     "seed": key.seed,
                     "chosen_by": name,
                     "run": best.key.method,
-                    "learning_rate": best.config["training"]["learning_rate"],
+                    **{key: best.config["training"][key] for key in OWN_TRAINING},
                     "options": _drawn(experiment, best),
                     "validation_mAP": by_held_out(best),
                     "test_mAP": by_test(best),

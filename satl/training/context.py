@@ -41,7 +41,7 @@ class RunSpec:
         observed: the training images with what is known of their labels.
         folder: the run folder to write.
         seed: of the training; the mask of `observed` has one of its own.
-        learning_rate: of its own, in place of the job's.
+        own_training: settings of its own, in place of the job's (`MethodEntry.own_training`).
         held_out: the images held out with what is known of their labels, which may choose an epoch
             and the thresholds of decisions; none: the labels of `observed` choose thresholds.
     """
@@ -55,7 +55,7 @@ class RunSpec:
     observed: LabelTable
     folder: Path
     seed: int = 0
-    learning_rate: float | None = None
+    own_training: Mapping[str, float] = field(default_factory=dict)
     held_out: LabelTable | None = None
 
     @property
@@ -93,8 +93,8 @@ class TrainingContext:
     features: Mapping[str, Path | None] = field(default_factory=dict)
 
     def training_of(self, run: RunSpec) -> Training:
-        """The protocol of one run, with the learning rate that may be its own."""
-        return self.training.at_rate(run.learning_rate)
+        """The protocol of one run, with what it has of its own."""
+        return self.training.with_own(run.own_training)
 
     @property
     def predicted(self) -> dict[str, LabelTable]:
