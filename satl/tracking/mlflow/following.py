@@ -16,7 +16,8 @@ from satl.tracking.mlflow.watching import Watcher
 
 log = logging.getLogger(__name__)
 
-SECONDS = 3  # between two looks
+# From one look to the next; longer where looks take long, so that trainings keep the processors.
+SECONDS, SECONDS_AT_MOST = 3, 10
 
 
 def follow(
@@ -47,6 +48,7 @@ def follow(
 def _follow(watcher: Watcher, sender: Sender, goes_on: Callable[[], bool]) -> None:
     said = ""
     while True:
+        start = time.monotonic()
         last = not goes_on()  # asked before the look, which then sees what was left at the end
         if last:
             sender.forget()
@@ -60,7 +62,7 @@ def _follow(watcher: Watcher, sender: Sender, goes_on: Callable[[], bool]) -> No
         said = trouble
         if last:
             return
-        time.sleep(SECONDS)
+        time.sleep(min(max(SECONDS, 10 * (time.monotonic() - start)), SECONDS_AT_MOST))
 
 
 @contextmanager
