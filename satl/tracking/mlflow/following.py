@@ -16,8 +16,7 @@ from satl.tracking.mlflow.watching import Watcher
 
 log = logging.getLogger(__name__)
 
-# From one look to the next; longer where looks take long, so that trainings keep the processors.
-SECONDS, SECONDS_AT_MOST = 3, 10
+SECONDS = 3  # between two looks
 
 
 def follow(
@@ -48,7 +47,6 @@ def follow(
 def _follow(watcher: Watcher, sender: Sender, goes_on: Callable[[], bool]) -> None:
     said = ""
     while True:
-        start = time.monotonic()
         last = not goes_on()  # asked before the look, which then sees what was left at the end
         if last:
             sender.forget()
@@ -62,7 +60,7 @@ def _follow(watcher: Watcher, sender: Sender, goes_on: Callable[[], bool]) -> No
         said = trouble
         if last:
             return
-        time.sleep(min(max(SECONDS, 10 * (time.monotonic() - start)), SECONDS_AT_MOST))
+        time.sleep(SECONDS)
 
 
 @contextmanager
