@@ -26,7 +26,8 @@ def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clone")
     copy_tree(folder)
     save_every_epoch(folder)
-    write_config(folder, training={**TINY["training"], "epochs": 100})
+    # Trainings that outlast ten kills, on a busy machine too.
+    write_config(folder, training={**TINY["training"], "epochs": 250})
     return folder
 
 
