@@ -186,8 +186,8 @@ def traced(monkeypatch):
     torch.compiler.reset()
 
 
-# One method for each network; that every method compiles is a contract (methods/test_methods.py).
-@pytest.mark.parametrize("method", ["satl", "sarb", "sst", "ssgrl", "ml_gcn", "boost_lu", "sr_st"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_every_network_compiles_as_a_whole(tmp_path, shared, train_table, observed, traced, method):
     """In training and prediction, two runs in a job, with a last batch of another size."""
     compiled = TRAINING.model_copy(
