@@ -4,6 +4,8 @@ PYTHON ?= python3
 CORES ?= all
 ARGS ?=
 PAGE ?= results/demo/index.html
+# A file's tests stay together, as they share what has been run; the slow files come first.
+PYTEST = pytest -n 3 --dist loadfile --no-loadscope-reorder
 # Without byte code every training job would compile torch again: some machines forbid writing it.
 export PYTHONDONTWRITEBYTECODE =
 # Whatever Python environment the shell is in, the project uses its own.
@@ -19,7 +21,7 @@ run: venv ## run the benchmark on the embedded data set (or: ARGS="--configfile 
 	snakemake --cores $(CORES) $(ARGS)
 
 test: venv ## run the tests
-	pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) $(ARGS)
 
 bench: venv ## run the speed benchmarks
 	pytest tests/bench --benchmark-only --benchmark-columns=min,mean,stddev,rounds $(ARGS)
@@ -36,7 +38,7 @@ docs: venv ## build the documents as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 coverage: venv ## run the tests and list the lines that none has run
-	pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 lint: venv ## check style, imports, types, spelling and workflow
 	ruff check .

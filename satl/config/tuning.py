@@ -48,7 +48,9 @@ class Tuning(Strict):
     learning_rate: Range | None = Field(
         None, description="drawn for every method: {low, high, log}, or a list of values"
     )
-    weight_decay: Range | None = Field(None, description="likewise")
+    weight_decay: Range | None = Field(
+        None, description="likewise drawn for every method, beside its options"
+    )
     options: dict[Name, dict[str, Range]] = Field(
         {}, description="by the method's name in `methods`: its options that are drawn"
     )
