@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import NullLocator
 
 from satl.report.style import FAINT, INK, WIDE
 
@@ -45,12 +45,16 @@ def gain_figure(gains: pd.DataFrame, counts: pd.Series, reference: str) -> Figur
 def _draw_counts(axes: Axes, counts: pd.Series) -> None:
     axes.bar(range(len(counts)), counts, color=FAINT, alpha=0.6, width=0.8, lw=0)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    # Within one decade Matplotlib would name ticks between, in formulas, which are off here.
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    # The extremes, as often less than two powers of ten are among the counts.
+    present = counts[counts > 0]
+    if len(present):
+        least, most = present.min(), present.max()
+        ticks = [least, most] if most > 1.5 * least else [most]  # else they would overlap
+        axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.set_ylim(bottom=least / 2)
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("positives", fontsize=7)
     axes.tick_params(bottom=False, labelsize=6.5)
-    axes.tick_params(which="minor", left=False)
     axes.grid(visible=False)
 
 
