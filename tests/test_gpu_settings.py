@@ -181,8 +181,11 @@ def traced(monkeypatch):
     monkeypatch.setattr(
         torch.nn.Module, "compile", lambda self, **how: real(self, backend="eager", **how)
     )
+    settings = ("recompile_limit", "accumulated_recompile_limit", "fail_on_recompile_limit_hit")
+    config = torch._dynamo.config
     torch.compiler.reset()
-    yield
+    with config.patch({name: getattr(config, name) for name in settings}):  # puts them back
+        yield
     torch.compiler.reset()
 
 

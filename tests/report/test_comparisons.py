@@ -84,7 +84,7 @@ def test_gains_are_paired(several):
 
 
 @pytest.mark.parametrize("fewest", [67, 3])
-def test_counts_within_a_decade_have_no_formulas_for_numbers(fewest):
+def test_the_fewest_and_the_most_positives_are_named_without_formulas(fewest):
     counts = pd.Series({"flower": 453, "cloud": 439, "helm": fewest})
     gains = pd.DataFrame({"method": "satl", "category": counts.index, "mean": [1.0, -1.0, 0.5]})
     with house_style():
@@ -92,8 +92,7 @@ def test_counts_within_a_decade_have_no_formulas_for_numbers(fewest):
         figure.draw_without_rendering()
         axis = figure.axes[0].yaxis
         shown = [label.get_text() for label in axis.get_ticklabels(which="both")]
-    assert "100" in shown
-    assert not [text for text in shown if "$" in text]
+    assert shown == [str(fewest), "453"]
 
 
 def test_each_table_has_its_comparisons(several):
