@@ -3,7 +3,9 @@
 import json
 import logging
 import shutil
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from filelock import FileLock
@@ -239,6 +241,17 @@ def test_a_store_that_cannot_be_used_is_named(template, tmp_path):
     (tmp_path / "mlflow.db").write_text("this is no database, but long enough to look like a file")
     with pytest.raises(UserError, match=r"mlflow\.db: cannot be used"):
         track(CONFIG, template / "fake", f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_database_that_fails_is_named_in_one_line(template, tmp_path):
+    """As on a full disk, of which MLflow would log a traceback beside our message."""
+    shutil.copy(template / "mlflow.db", tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as broken:
+        broken.execute("alter table runs rename to gone")
+    said = LogRecords()
+    with said, pytest.raises(UserError, match=r"mlflow\.db: cannot be used .*OperationalError"):
+        track(CONFIG, template / "fake", f"sqlite:///{tmp_path}/mlflow.db")
+    assert said.lines == []
 
 
 def test_writers_of_one_database_wait_for_each_other(store, template):

@@ -28,6 +28,8 @@ from mlflow.exceptions import MlflowException
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
+# It logs a traceback of each error that it raises, such as of a full disk, which `opened` names.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 SQLITE = "sqlite:///"
 
