@@ -7,9 +7,9 @@ from fake_runs import experiment, write_runs
 from satl.config import parse
 from satl.core.errors import UserError
 from satl.report import write_report
-from satl.report.evaluated import evaluated_runs
 from satl.report.tables import result_tables
 from satl.report.tuned import by_held_out, by_test, chosen_options, tuned_runs
+from satl.runs.evaluated import evaluated_runs
 from satl.runs.layout import run_keys, training_jobs
 
 TUNE = {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from workflow_trials import TINY, copy_tree, planned, save_every_epoch, write_config
+from workflow_trials import TINY, copy_tree, hurry, linger, planned, write_config
 
 from satl.config import load
 from satl.tracking.mlflow import track
@@ -22,12 +22,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A source tree that saves every epoch, however short."""
+    """A source tree whose trainings outlast ten kills of their followers."""
     folder = tmp_path_factory.mktemp("clone")
     copy_tree(folder)
-    save_every_epoch(folder)
-    # Trainings that outlast ten kills, on a busy machine too.
-    write_config(folder, training={**TINY["training"], "epochs": 250})
+    linger(folder)
+    write_config(folder, training={**TINY["training"], "epochs": 50})
     return folder
 
 
@@ -81,8 +80,10 @@ def test_ten_kills_of_the_follower_change_nothing(tree, tmp_path):
         workflow = subprocess.Popen(command, cwd=tree, stdout=log, stderr=log)
         while workflow.poll() is None:
             seen = max(seen, running(tree))
+            if kills == 10 and seen:
+                hurry(tree)
             for process in followers(tree) if kills < 10 else []:
-                time.sleep(moments.uniform(0, 1))
+                time.sleep(moments.uniform(0, 5))  # some seconds pass before it writes
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
                 kills += 1
@@ -108,7 +109,8 @@ def test_ten_kills_of_the_follower_change_nothing(tree, tmp_path):
 
 
 def test_a_workflow_that_is_killed_leaves_no_run_running(tree):
-    write_config(tree, training={**TINY["training"], "epochs": 500})
+    (tree / "hurry").unlink()
+    write_config(tree, training={**TINY["training"], "epochs": 51})
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
     with open(tree / "log", "w") as log:
         workflow = subprocess.Popen(

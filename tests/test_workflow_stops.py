@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from workflow_trials import TINY, copy_tree, output, save_every_epoch, snakemake, write_config
+from workflow_trials import TINY, copy_tree, hurry, linger, output, snakemake, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -43,10 +43,10 @@ def test_a_bad_config_stops_before_anything_runs(tree, changes, message):
 
 
 def test_a_killed_training_job_goes_on_where_it_was(tree):
-    save_every_epoch(tree)
+    linger(tree)
     write_config(
         tree, "long.yaml", name="long", methods={"satl": {}}, known_ratios=[0.5],
-        training={**TINY["training"], "epochs": 200},
+        training={**TINY["training"], "epochs": 30},
     )  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "long.yaml"],
@@ -58,13 +58,14 @@ def test_a_killed_training_job_goes_on_where_it_was(tree):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     kill_training(tree)
+    hurry(tree)
     assert process.wait(timeout=100) != 0
     assert not list(tree.glob("results/long/runs/**/run.json"))
     done = snakemake(tree, "--until", "report", config="long.yaml")
     assert done.returncode == 0, output(done)
     log = next(tree.glob("results/long/logs/train/glyphs/*/*.log")).read_text()
-    assert "epoch 200/200" in log
-    assert "epoch 1/200" not in log
+    assert "epoch 30/30" in log
+    assert "epoch 1/30" not in log
     assert not list(tree.glob("results/long/trained/**/checkpoint"))
 
 

@@ -64,9 +64,31 @@ def write_config(tree, file="tiny.yaml", /, **changes):
     (tree / file).write_text(yaml.safe_dump({**TINY, **changes}))
 
 
-def save_every_epoch(tree):
-    """Let training jobs save a checkpoint after each epoch, however short."""
+def linger(tree):
+    """Let training jobs save every epoch and then wait two seconds, without computing.
+
+    So they outlast, on a busy machine too, whatever is to happen meanwhile, until `hurry`.
+    """
     trainer = tree / "satl/training/trainer.py"
-    text, usual = trainer.read_text(), "EPOCH_CHECKPOINT_SECONDS = 10"
-    assert usual in text
-    trainer.write_text(text.replace(usual, "EPOCH_CHECKPOINT_SECONDS = 0"))
+    text = trainer.read_text()
+    for usual, changed in (
+        ("EPOCH_CHECKPOINT_SECONDS = 10", "EPOCH_CHECKPOINT_SECONDS = 0"),
+        (
+            "            self._save_all()\n\n    def _predict",
+            f"            self._save_all()\n{WAIT}    def _predict",
+        ),
+    ):
+        assert text.count(usual) == 1, usual
+        text = text.replace(usual, changed)
+    trainer.write_text(text)
+
+
+WAIT = """        import pathlib
+        time.sleep(0 if pathlib.Path("hurry").exists() else 2)
+
+"""
+
+
+def hurry(tree):
+    """Let training jobs that `linger` do so no longer."""
+    (tree / "hurry").touch()

@@ -111,12 +111,17 @@ def _watch(commands: Any) -> None:
 
 def _run_watch(args: argparse.Namespace) -> None:
     from satl.config import load
-    from satl.tracking.mlflow import follow
+    from satl.runs.trainings import wait_for_training
 
     os.nice(10)  # training goes first
     experiment = load(args.config)
+    results = args.results / experiment.name
     with suppress(KeyboardInterrupt):
-        follow(experiment, args.results / experiment.name, args.tracking_uri, args.while_workflow)
+        if args.while_workflow and not wait_for_training(results):
+            return  # there was nothing to follow, and `satl track` logs the rest
+        from satl.tracking.mlflow import follow  # takes seconds
+
+        follow(experiment, results, args.tracking_uri, args.while_workflow)
 
 
 def _links(commands: Any) -> None:

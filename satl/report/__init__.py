@@ -8,7 +8,6 @@ from satl.config import Experiment
 from satl.core.errors import UserError
 from satl.core.files import write_text
 from satl.report import render_differences
-from satl.report.evaluated import evaluated_runs
 from satl.report.figures import write_figures
 from satl.report.page import write_page
 from satl.report.render import RENDERERS
@@ -16,6 +15,7 @@ from satl.report.summary import summary_of, write_summary
 from satl.report.table import Table
 from satl.report.tables import result_tables
 from satl.report.tuned import chosen_options
+from satl.runs.evaluated import evaluated_runs
 
 
 def write_report(experiment: Experiment, results: Path) -> None:

@@ -7,10 +7,10 @@ import pandas as pd
 from satl.config import Experiment, Known, Shown, ratio_name
 from satl.config.shown import TUNED
 from satl.metrics import METRIC_COLUMNS
-from satl.report.evaluated import Run
 from satl.report.summary import pseudo_label_summary, summary_of
 from satl.report.table import Block, Cell, Row
 from satl.report.tuned import ORACLE, by_test, runs_of_table, tuned_runs
+from satl.runs.evaluated import Run
 from satl.runs.folder import SELECTIONS
 
 SELECTION_TITLES = {

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from satl.config import Experiment, Shown
-from satl.report.evaluated import Run
 from satl.report.plot_forest import forest_figure
 from satl.report.plot_gains import gain_figure
 from satl.report.plot_ranks import rank_figure
@@ -14,6 +13,7 @@ from satl.report.plotted import Plot, SkippedFigure
 from satl.report.ranks import average_ranks
 from satl.report.statistics import compared, reference_of, scores_of
 from satl.report.style import LineStyles
+from satl.runs.evaluated import Run
 
 
 def comparison_plots(

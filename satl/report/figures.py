@@ -10,7 +10,6 @@ import pandas as pd
 from satl.config import Experiment, Known, Shown
 from satl.core.files import write_json
 from satl.report.comparison_plots import comparison_plots
-from satl.report.evaluated import Run, commits, extent, has_truth, titled
 from satl.report.plot_distance_dots import distance_dots
 from satl.report.plot_distances import distance_figure
 from satl.report.plot_map import map_figure
@@ -21,7 +20,9 @@ from satl.report.plotted import Plot, SkippedFigure
 from satl.report.score_distances import score_distances
 from satl.report.style import LineStyles, house_style, line_styles, lowest_middle_highest, save
 from satl.report.summary import summary_of
+from satl.report.titles import commits, extent, titled
 from satl.report.tuned import runs_of_table
+from satl.runs.evaluated import Run, has_truth
 from satl.runs.fingerprint import name_of
 from satl.runs.layout import run_keys
 

@@ -1,8 +1,9 @@
 """What a reader must know to read the numbers of a table, one sentence or two per note."""
 
 from satl.config import Experiment, Shown, ratio_name
-from satl.report.evaluated import Run, has_truth, runs_per_method
 from satl.report.summary import summary_of
+from satl.report.titles import runs_per_method
+from satl.runs.evaluated import Run, has_truth
 
 UNANNOTATED = {
     "keep": "Images without annotations are kept, as negative for every category.",

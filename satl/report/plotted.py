@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from satl.report.evaluated import Run
+from satl.runs.evaluated import Run
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from satl.config import Experiment, Shown
 from satl.config.shown import TUNED
 from satl.report.blocks import SELECTION_TITLES, blocks_of, runs_of_blocks
 from satl.report.claims import NO_VALUE, interval, p_text, signed
-from satl.report.evaluated import Run, has_truth
 from satl.report.statistics import Comparison, Comparisons, compared, scores_of
 from satl.report.table import Block, Cell, Row
+from satl.runs.evaluated import Run, has_truth
 
 METRICS = {"OF1": "OF1", "CF1": "CF1"}
 PSEUDO_LABELS = {

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satl.config import Known
-from satl.report.evaluated import Run
 from satl.report.inference import SIGNIFICANCE, Difference, difference, holm
+from satl.runs.evaluated import Run
 
 Floats = NDArray[np.float64]
 

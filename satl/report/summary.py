@@ -8,7 +8,7 @@ import pandas as pd
 from satl.config import Experiment, ratio_name
 from satl.core.files import write_text
 from satl.metrics import METRIC_COLUMNS
-from satl.report.evaluated import Run, evaluated_runs
+from satl.runs.evaluated import Run, evaluated_runs
 from satl.runs.folder import SELECTIONS
 
 RUN_COLUMNS = ("dataset", "method", "known_ratio", "seed", "selection")

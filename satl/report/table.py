@@ -6,8 +6,8 @@ import pandas as pd
 
 from satl.config import Shown
 from satl.report.claims import NO_VALUE
-from satl.report.evaluated import titled
 from satl.report.statistics import Comparisons
+from satl.report.titles import titled
 
 
 @dataclass(frozen=True)

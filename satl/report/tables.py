@@ -10,7 +10,6 @@ from satl.config import Experiment, Shown, known_title
 from satl.config.shown import TUNED
 from satl.report.blocks import blocks_of, columns_of
 from satl.report.claims import OTHER_EPOCHS_NOTE, claim_notes, difference_notes, first_places
-from satl.report.evaluated import Run, commits, extent, runs_per_method
 from satl.report.notes import (
     how_labels_are_known,
     protocol_notes,
@@ -24,7 +23,9 @@ from satl.report.published import published_block, published_notes, read_publish
 from satl.report.setting_blocks import setting_blocks, setting_notes
 from satl.report.statistics import Comparisons, Scores, compared, reference_of, scores_of
 from satl.report.table import Block, Table
+from satl.report.titles import commits, extent, runs_per_method
 from satl.report.tuned import runs_of_table
+from satl.runs.evaluated import Run
 
 
 def result_tables(experiment: Experiment, dataset: str, runs: list[Run]) -> list[Table]:

@@ -14,7 +14,7 @@ import pandas as pd
 from satl.config import Experiment, Shown, ratio_name
 from satl.config.methods import OWN_TRAINING
 from satl.config.shown import TUNED
-from satl.report.evaluated import Run
+from satl.runs.evaluated import Run
 from satl.runs.folder import RunKey
 
 Criterion = Callable[[Run], float]

@@ -8,6 +8,7 @@ training has the files of a run folder in their place.
 
 import json
 import socket
+import time
 from pathlib import Path
 
 from satl.config import Experiment
@@ -15,6 +16,7 @@ from satl.core.locks import holder
 from satl.runs.fingerprint import asked_settings, differences
 from satl.runs.layout import TRAIN_FILES, RunKey
 
+SECONDS = 2  # between two looks for a training
 THRESHOLDS = ("tau_pos", "tau_neg")  # columns of thresholds.parquet, as arrays (C,) of one epoch
 
 
@@ -57,3 +59,18 @@ def training_of(experiment: Experiment, results: Path, key: RunKey) -> Path | No
             folder, age = record.parent, record.stat().st_mtime
             found.append((trainer_of(folder) is not None, is_finished(folder), age, folder))
     return max(found)[-1] if found else None
+
+
+def wait_for_training(results: Path) -> bool:
+    """Wait until any run is in training; False where the workflow there ends before, or is none.
+
+    Args:
+        results: the folder of the experiment, results/NAME.
+    """
+    lock = Path(results, ".lock")
+    workflow = holder(lock)
+    while workflow is not None and holder(lock) == workflow:
+        if any(map(holder, Path(results, "trained").glob("*/*/*/*/*/checkpoint/.lock"))):
+            return True
+        time.sleep(SECONDS)
+    return False

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from satl.report.comparison_plots import comparison_plots, gains_by_category
-from satl.report.evaluated import evaluated_runs
 from satl.report.plot_forest import forest_figure
 from satl.report.plot_gains import gain_figure
 from satl.report.plotted import Plot, SkippedFigure
 from satl.report.ranks import Ranks, average_ranks
 from satl.report.statistics import Scores, compared
 from satl.report.style import house_style, line_styles
+from satl.runs.evaluated import evaluated_runs
 from tests.fake_runs import experiment, write_runs
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from satl.core.errors import UserError
 from satl.report import write_report
-from satl.report.evaluated import evaluated_runs
 from satl.report.figures import write_figures
 from satl.report.plot_map import map_figure, spread
 from satl.report.plot_scores import score_figure
 from satl.report.plot_thresholds import threshold_figure
 from satl.report.style import line_styles, lowest_middle_highest
+from satl.runs.evaluated import evaluated_runs
 from satl.runs.fingerprint import name_of
 from satl.runs.folder import RunFolder, run_keys
 from tests.fake_runs import experiment, write_runs

@@ -9,12 +9,12 @@ import pytest
 
 from satl.report import write_report
 from satl.report.comparison_plots import gains_by_category
-from satl.report.evaluated import evaluated_runs
 from satl.report.page import write_page
 from satl.report.page.courses import _trimmed
 from satl.report.page.data import page_data
 from satl.report.page.numbers import rounded
 from satl.report.tables import result_tables
+from satl.runs.evaluated import evaluated_runs
 from satl.runs.folder import run_keys
 from tests.browser import CHROMIUM, browser
 from tests.fake_runs import CATEGORIES, EPOCHS, experiment, write_run, write_runs

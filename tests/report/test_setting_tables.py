@@ -5,9 +5,9 @@ import io
 import pandas as pd
 import pytest
 
-from satl.report.evaluated import evaluated_runs
 from satl.report.render import csv, latex, markdown, page
 from satl.report.tables import result_tables
+from satl.runs.evaluated import evaluated_runs
 from tests.fake_runs import experiment, write_runs
 
 OBSERVE = {"biased": {"known_ratio": 0.3, "positives": 3}, "single_positive": {}}

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from satl.core.errors import UserError
-from satl.report.evaluated import Run, evaluated_runs
 from satl.report.render import csv, latex, markdown, page
 from satl.report.render_differences import csv as differences_csv
 from satl.report.tables import result_tables
+from satl.runs.evaluated import Run, evaluated_runs
 from satl.runs.folder import RunFolder, RunKey
 from tests.fake_runs import experiment, write_runs
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from satl.config import Experiment
 from satl.core.files import write_text
-from satl.report.evaluated import Run
 from satl.report.page.data import page_data
 from satl.report.table import Table
+from satl.runs.evaluated import Run
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (

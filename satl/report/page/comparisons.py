@@ -6,11 +6,11 @@ from satl.config import Experiment
 from satl.metrics import METRIC_COLUMNS
 from satl.report.blocks import blocks_of, columns_of
 from satl.report.comparison_plots import ap_by_category, gains_by_category
-from satl.report.evaluated import Run
 from satl.report.page.numbers import rounded
 from satl.report.statistics import Comparison, compared, scores_of
 from satl.report.table import Block, Table
 from satl.report.tuned import runs_of_table
+from satl.runs.evaluated import Run
 
 ByMethod = dict[str, dict[str, list[float | None]]]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from satl.config import ratio_name
-from satl.report.evaluated import Run
 from satl.report.page.numbers import rounded
 from satl.report.plot_pseudo import MEASURES
 from satl.report.plot_scores import BINS_MERGED
+from satl.runs.evaluated import Run
 
 Nested = dict[str, dict[str, Any]]
 

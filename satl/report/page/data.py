@@ -7,7 +7,6 @@ from typing import Any
 from matplotlib.colors import to_hex
 
 from satl.config import Experiment, ratio_name
-from satl.report.evaluated import Run, commits, extent
 from satl.report.page.comparisons import table_data
 from satl.report.page.courses import courses, score_distributions, threshold_courses
 from satl.report.page.records import records
@@ -15,6 +14,8 @@ from satl.report.plot_pseudo import MEASURES
 from satl.report.plot_scores import positive_counts
 from satl.report.style import line_styles
 from satl.report.table import Table
+from satl.report.titles import commits, extent
+from satl.runs.evaluated import Run
 from satl.runs.layout import run_keys
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from satl.config import Experiment, ratio_name
 from satl.report.blocks import selections
-from satl.report.evaluated import Run, commits
 from satl.report.page.numbers import rounded
+from satl.report.titles import commits
+from satl.runs.evaluated import Run
 from satl.runs.layout import training_jobs
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from satl.config import Experiment, ratio_name
 from satl.core.places import METHODS, ROOT
 from satl.data.table import LabelTable
-from satl.report.evaluated import Run
+from satl.runs.evaluated import Run
 from satl.runs.fingerprint import flatten, name_of
 from satl.runs.layout import MODEL_FILE, RunKey
 from satl.tracking.mlflow.entries import RUNNING, Entry, Point, milliseconds, points

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from satl.config import Experiment
 from satl.core.errors import UserError
-from satl.report.evaluated import read_run
+from satl.runs.evaluated import read_run
 from satl.runs.folder import RunFolder, run_keys
 from satl.runs.layout import RunKey
 from satl.runs.progress import Progress, State, progress_of

@@ -1,11 +1,10 @@
 """The evaluated runs of an experiment: what every table, figure and MLflow run is made of."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from satl.config import Experiment, Shown
+from satl.config import Experiment
 from satl.core.errors import UserError
 from satl.runs.fingerprint import Fingerprint, asked_settings, differences
 from satl.runs.folder import RunFolder, RunKey, run_keys
@@ -36,38 +35,17 @@ def evaluated_runs(experiment: Experiment, results: Path) -> list[Run]:
     return [read_run(experiment, key, folder) for key, folder in folders if folder.is_evaluated()]
 
 
-def has_truth(run: Run) -> bool:
-    """Whether any label that is unknown to training has a ground truth, or none is unknown."""
-    hidden = run.metrics.get("hidden_entries", {"judged": 0, "all": 0})
-    return bool(hidden["judged"]) or not hidden["all"]
-
-
-def runs_per_method(experiment: Experiment, shown: Shown) -> int:
-    """How many runs a method has in a table."""
-    return len(shown.known) * len(experiment.seeds)
-
-
-def extent(present: int, expected: int) -> str:
-    """What titles say of an experiment that is not finished: '37 of 189 runs'; '' where it is."""
-    return f"{present} of {expected} runs" if present < expected else ""
-
-
-def titled(title: str, extent: str) -> str:
-    """`title`, with the `extent` of an unfinished experiment in brackets."""
-    return f"{title} ({extent})" if extent else title
-
-
-def commits(runs: list[Run]) -> str:
-    """The commits that the runs were made at, shortened, as tables and figures name them."""
-    found = {str(run.record["commit"] or "unknown") for run in runs}
-    return ", ".join(sorted(re.sub("^([0-9a-f]{10})[0-9a-f]{30}", r"\1", name) for name in found))
-
-
 def read_run(experiment: Experiment, key: RunKey, folder: RunFolder) -> Run:
     """One evaluated run. Raises UserError as `evaluated_runs`."""
     record = folder.run()
     _check_belongs(experiment, key, folder.path, record.get("fingerprint", {}))
     return Run(key, folder, folder.config(), record, folder.metrics())
+
+
+def has_truth(run: Run) -> bool:
+    """Whether any label that is unknown to training has a ground truth, or none is unknown."""
+    hidden = run.metrics.get("hidden_entries", {"judged": 0, "all": 0})
+    return bool(hidden["judged"]) or not hidden["all"]
 
 
 def _check_belongs(experiment: Experiment, key: RunKey, path: Path, recorded: Fingerprint) -> None:
