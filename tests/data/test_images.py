@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_what_does_not_fit_into_memory_is_said(train_table, monkeypatch):
         open_images(train_table, 16, "memory", None, "train")
 
 
-def test_an_error_in_a_worker_still_names_the_file(train_table, tmp_path):
+def test_an_error_in_a_worker_still_names_the_file_and_ends_the_workers(train_table, tmp_path):
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(train_table.paths()[0].read_bytes()[:300])
     images = Images([*train_table.paths()[:3], tmp_path / "gone.jpg", cut], 16)
@@ -99,6 +100,7 @@ def test_an_error_in_a_worker_still_names_the_file(train_table, tmp_path):
         list(images.batches([[0, 1], [2, 3]], workers=1))
     with pytest.raises(UserError, match=rf"^{tmp_path}/cut\.jpg: cannot be decoded"):
         list(images.batches([[0, 4]], workers=1))
+    assert not active_children()  # not only once the error has been forgotten
 
 
 @pytest.mark.parametrize("workers", [0, 1])
