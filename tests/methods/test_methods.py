@@ -140,7 +140,7 @@ def test_the_network_compiles_as_one_graph(trial):
     trial.model.eval()
     expected = trial.model(trial.maps).logits
     torch._dynamo.reset()
-    trial.model.compile(fullgraph=True, backend="eager")
+    trial.model.compile(fullgraph=True, backend="aot_eager")
     assert torch.allclose(trial.model(trial.maps).logits, expected, atol=1e-5)
     trial.model.train()
     loss, _ = trial.step(EPOCHS - 1, 0)
