@@ -30,6 +30,13 @@ def parent_name(key: RunKey) -> str:
     return f"{key.method} {key.seed_part}"
 
 
+def names_like(key: RunKey) -> str:
+    """A pattern, as of SQL's LIKE, that fits the names of all runs of a method and seed, and of
+    their parent.
+    """
+    return f"{key.method} %{key.seed_part}"
+
+
 def described(experiment: Experiment, key: RunKey, results: Path) -> Entry:
     """A run of which nothing is known but what the experiment file says."""
     return Entry(

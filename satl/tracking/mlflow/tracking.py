@@ -11,6 +11,7 @@ from satl.core.errors import UserError
 from satl.runs.layout import RunKey, run_keys
 from satl.tracking.mlflow.parents import Child, parent_entry
 from satl.tracking.mlflow.report import describe, report_entry
+from satl.tracking.mlflow.runs import names_like
 from satl.tracking.mlflow.store import Store
 from satl.tracking.mlflow.views import save_views
 from satl.tracking.mlflow.watching import Watcher
@@ -70,9 +71,10 @@ class Sender:
         if new:
             with self.store.opened() as client:
                 for dataset in dict.fromkeys(key.dataset for key in new):
-                    writer = self._writer(client, dataset, children)
+                    number = self._mlflow_experiment(client, dataset, children)
                     for group in self._groups(dataset):
                         if new.intersection(group):
+                            writer = Writer(client, number, self._logged, names_like(group[0]))
                             self._send_group(writer, group, children, new)
             self._sent = dict(children)
         return bool(new)
@@ -86,7 +88,8 @@ class Sender:
         counts = {"added": 0, "continued": 0, "unchanged": 0, "replaced": 0}
         with self.store.opened() as client:
             for dataset in dict.fromkeys(key.dataset for key in children):
-                writer = self._writer(client, dataset, children)
+                number = self._mlflow_experiment(client, dataset, children)
+                writer = Writer(client, number, self._logged)
                 for outcome in self._send_data_set(writer, dataset, children):
                     counts[outcome] += 1
         return counts
@@ -100,11 +103,12 @@ class Sender:
         writer.end_others()
         describe(writer.client, writer.experiment, self.experiment, dataset, self.results)
 
-    def _writer(self, client: MlflowClient, dataset: str, children: Children) -> Writer:
+    def _mlflow_experiment(self, client: MlflowClient, dataset: str, children: Children) -> str:
+        """The id of a data set's MLflow experiment, whose views fit the scores that there are."""
         number = self.store.experiment_id(client, f"{self.experiment.name}/{dataset}")
         scores = [child.score for key, child in children.items() if key.dataset == dataset]
         save_views(client, number, [score for score in scores if score is not None])
-        return Writer(client, number, self._logged)
+        return number
 
     def _groups(self, dataset: str) -> Iterator[list[RunKey]]:
         """The runs of each method and seed."""

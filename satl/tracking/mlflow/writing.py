@@ -25,14 +25,20 @@ class Writer:
         experiment: the id of the MLflow experiment.
         logged: what is known to be logged of each run, by its id; whoever keeps it from one
             writer to the next is spared the question.
+        names: the pattern, as of SQL's LIKE, of the names of all runs that will be written; to ask
+            for all runs takes MLflow 4 ms each.
     """
 
     def __init__(
-        self, client: MlflowClient, experiment: str, logged: dict[str, Contents] | None = None
+        self,
+        client: MlflowClient,
+        experiment: str,
+        logged: dict[str, Contents] | None = None,
+        names: str = "%",
     ) -> None:
         self.client, self.experiment = client, experiment
         self.logged = {} if logged is None else logged
-        self.runs = _runs_by_name(client, experiment)
+        self.runs = _runs_by_name(client, experiment, names)
         self.written: set[str] = set()
 
     def write(self, entry: Entry) -> str:
@@ -137,17 +143,19 @@ class Writer:
                 self.client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, parent)
 
 
-def _runs_by_name(client: MlflowClient, experiment: str) -> dict[str, list[MlflowRun]]:
+def _runs_by_name(
+    client: MlflowClient, experiment: str, names: str
+) -> dict[str, list[MlflowRun]]:
     by_name: dict[str, list[MlflowRun]] = {}
-    for run in _all_runs(client, experiment):
+    for run in _runs_named(client, experiment, names):
         by_name.setdefault(run.info.run_name, []).append(run)
     return by_name
 
 
-def _all_runs(client: MlflowClient, experiment: str) -> Iterator[MlflowRun]:
-    token = None
+def _runs_named(client: MlflowClient, experiment: str, names: str) -> Iterator[MlflowRun]:
+    token, like = None, f"attributes.run_name LIKE '{names}'"
     while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        page = client.search_runs([experiment], like, max_results=1000, page_token=token)
         yield from page
         token = page.token
         if not token:
