@@ -143,9 +143,7 @@ class Writer:
                 self.client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, parent)
 
 
-def _runs_by_name(
-    client: MlflowClient, experiment: str, names: str
-) -> dict[str, list[MlflowRun]]:
+def _runs_by_name(client: MlflowClient, experiment: str, names: str) -> dict[str, list[MlflowRun]]:
     by_name: dict[str, list[MlflowRun]] = {}
     for run in _runs_named(client, experiment, names):
         by_name.setdefault(run.info.run_name, []).append(run)
