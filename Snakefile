@@ -1,6 +1,6 @@
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.17")  # a function as priority
 
 # Not merged with the user's --configfile: what that file leaves out has its own defaults.
 if not workflow.overwrite_configfiles:

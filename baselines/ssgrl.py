@@ -19,6 +19,8 @@ from satl.models.outputs import Outputs
 class SSGRL(Method[Hyperparameters]):
     """Partial BCE on semantic decoupling with a gated graph behind it."""
 
+    relative_cost = 4.0
+
     def build_model(self, backbone: Backbone, word_embeddings: Tensor, model: Model) -> nn.Module:
         adjacency = cooccurrence(self.context.labels)
         return GraphNet(

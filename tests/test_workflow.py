@@ -169,3 +169,14 @@ def test_a_new_ratio_trains_its_runs_alone(tree):
     assert all(run.stat().st_ino == inode for run, inode in before.items())
     summary = pd.read_csv(tree / "results/tiny/summary.csv")
     assert set(summary.known_ratio) == {0.5, 0.7, 0.9}
+
+
+def test_long_trainings_start_first_and_after_what_looks_at_the_data(tree):
+    methods = {"satl": {}, "sst": {}, "partial_bce": {}}
+    write_config(tree, "long.yaml", name="long", methods=methods, known_ratios=[0.5])
+    said = output(snakemake(tree, "-n", "--config", "runs_per_job=1", config="long.yaml"))
+    jobs = re.findall(r"^rule (?:train|images):\n((?:    .*\n)*)", said, re.MULTILINE)
+    told = [re.search(r"log: .*/(\w+).*\.log\n(?:.*\n)*    priority: (\S+)", job) for job in jobs]
+    priorities = {name: float(priority) for name, priority in (found.groups() for found in told)}
+    assert priorities["satl"] == priorities["partial_bce"] < priorities["sst"] < 1
+    assert priorities["glyphs"] == 1  # what finds a mistake in them

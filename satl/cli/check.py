@@ -33,8 +33,9 @@ def _run_check(args: argparse.Namespace) -> None:
         variant: {
             "method": experiment.trained[variant].method,
             "options": checked.model_dump(mode="json"),
+            "relative_cost": kind.relative_cost,
         }
-        for variant, (_, checked) in methods.items()
+        for variant, (kind, checked) in methods.items()
     }
     text = json.dumps(options, indent=2, ensure_ascii=False) + "\n"
     if args.out:

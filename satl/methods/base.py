@@ -94,6 +94,8 @@ class Method(nn.Module, ABC, Generic[OptionsT]):
     """
 
     Options: ClassVar[type[Hyperparameters]] = Hyperparameters
+    # Roughly, the time of a training step as a multiple of partial BCE's: longer jobs start first.
+    relative_cost: ClassVar[float] = 1.0
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

@@ -31,6 +31,7 @@ for job in JOBS.values():
             [str(run.folder(RESULTS) / "metrics.json") for run in job.runs],
         log:
             str(job.log(RESULTS, "evaluate")),
+        priority: 1  # results are there as soon as they can be
         conda:
             ENVIRONMENT
         params:

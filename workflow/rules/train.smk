@@ -128,6 +128,12 @@ def run_options(wildcards):
     )
 
 
+def priority_of(wildcards):
+    """Long jobs first, lest one is left for the end, alone. Below 1: data are looked at before."""
+    cost = sum(OPTIONS[run.method].get("relative_cost", 1) for run in runs_of(wildcards))
+    return cost / (1 + cost)
+
+
 def fingerprints_of(wildcards):
     """What decides, beside the input files, whether the runs of a job are up to date."""
     job = JOBS[TRAINING.format(**wildcards)]
@@ -196,6 +202,7 @@ rule train:
         directory(TRAINING),
     log:
         f"{RESULTS}/logs/train/{JOB_PATH}.log",
+    priority: priority_of
     conda:
         ENVIRONMENT
     threads: EXPERIMENT.training.threads

@@ -52,6 +52,7 @@ class GraphMethod(Method[GraphOptionsT]):
     is `warmup` 0.25), so that a short run goes through the same phases.
     """
 
+    relative_cost = 6.0
     pairs: ClassVar[bool] = False
 
     def __init__(self, options: GraphOptionsT, context: Context) -> None:
