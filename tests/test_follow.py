@@ -157,6 +157,28 @@ def test_each_epoch_is_logged_once_whoever_follows(training, tmp_path):
     assert [point.step for point in history] == [1, 2, 3, 4]
 
 
+def test_mlflow_is_asked_for_the_runs_alone_that_have_something_new(training, monkeypatch):
+    other = Training(
+        training.results.parent, next(k for k in run_keys(CONFIG) if k.method != "satl")
+    )
+    with other.process:
+        sender, watcher = Sender(CONFIG, training.results), Watcher(CONFIG, training.results)
+        for run in (training, other):
+            run.end_epoch()
+        send(training, sender, watcher)
+        found, real = [], MlflowClient.search_runs
+
+        def search(*arguments, **options):
+            page = real(*arguments, **options)
+            found.extend(run.info.run_name for run in page)
+            return page
+
+        monkeypatch.setattr(MlflowClient, "search_runs", search)
+        training.end_epoch()
+        send(training, sender, watcher)
+    assert sorted(found) == [NAME, "satl seed-0"]
+
+
 def test_a_killed_run_is_not_left_running_and_goes_on_as_the_same(training, tmp_path):
     training.end_epoch()
     send(training)
