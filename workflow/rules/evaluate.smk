@@ -1,4 +1,4 @@
-# The only step that reads the ground truth. A rule per training job, not per run: starting Python
+# Compares runs with the ground truth. A rule per training job, not per run: starting Python
 # takes longer than evaluating a run, and a wildcard cannot stand for the folders of several runs.
 
 
