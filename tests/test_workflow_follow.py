@@ -109,7 +109,7 @@ def test_ten_kills_of_the_follower_change_nothing(tree, tmp_path):
 
 
 def test_a_workflow_that_is_killed_leaves_no_run_running(tree):
-    (tree / "hurry").unlink()
+    (tree / "hurry").unlink(missing_ok=True)
     write_config(tree, training={**TINY["training"], "epochs": 51})
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
     with open(tree / "log", "w") as log:
