@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from satl.core.errors import UserError
 
@@ -36,6 +37,7 @@ class _Member:
 
     name: str
     size: int
+    is_folder: bool
     is_plain: bool
     record: zipfile.ZipInfo | tarfile.TarInfo
 
@@ -99,7 +101,7 @@ def unpack(
             temporary.mkdir(parents=True)
             count = 0
             for member in wanted:
-                opened.extract(member.record, temporary)
+                _extract(opened, member, temporary)
                 count += member.size
                 on_progress(count, total)
         os.replace(temporary / target.name, target)
@@ -113,24 +115,36 @@ def unpack(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-class _Tar(tarfile.TarFile):
-    """Extracts what the filter for data lets pass: no owners, no links elsewhere (PEP 706)."""
-
-    extraction_filter = staticmethod(tarfile.data_filter)
-
-
 def _open(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
-    return _Tar.open(archive) if tarfile.is_tarfile(archive) else zipfile.ZipFile(archive)
+    return tarfile.open(archive) if tarfile.is_tarfile(archive) else zipfile.ZipFile(archive)
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> list[_Member]:
     if isinstance(opened, tarfile.TarFile):
-        return [_Member(m.name, m.size, m.isreg() or m.isdir(), m) for m in opened.getmembers()]
+        return [
+            _Member(m.name, m.size, m.isdir(), m.isreg() or m.isdir(), m)
+            for m in opened.getmembers()
+        ]
     plain = (0, stat.S_IFREG, stat.S_IFDIR)
     return [
-        _Member(m.filename, m.file_size, stat.S_IFMT(m.external_attr >> 16) in plain, m)
+        _Member(m.filename, m.file_size, m.is_dir(), stat.S_IFMT(m.external_attr >> 16) in plain, m)
         for m in opened.infolist()
     ]
+
+
+def _extract(opened: zipfile.ZipFile | tarfile.TarFile, member: _Member, folder: Path) -> None:
+    """Write a member that has been checked, as a file of ours: with no owner or mode of its own.
+
+    Python's own way for tar archives, the filters of PEP 706, came with 3.11.4.
+    """
+    path = folder / member.name
+    if member.is_folder:
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    read: Any = opened.extractfile if isinstance(opened, tarfile.TarFile) else opened.open
+    with read(member.record) as source, open(path, "wb") as file:
+        shutil.copyfileobj(source, file, 2**20)
 
 
 def _check_member(member: _Member, archive: Path) -> None:
