@@ -38,9 +38,9 @@ def type_in(tree, command):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A source tree with 48 photographs, half of whose labels are known, and three new ones."""
+    """A source tree with 80 photographs, half of whose labels are known, and three new ones."""
     copy_tree(tmp_path)
-    write_coco(tmp_path / "drawn", images=48, seed=1)
+    write_coco(tmp_path / "drawn", images=80, seed=1)
     write_coco(tmp_path / "unseen", images=3, seed=5)
     (tmp_path / "drawn/images").rename(tmp_path / "photos")
     (tmp_path / "unseen/images").rename(tmp_path / "new")
