@@ -9,6 +9,7 @@ training has the files of a run folder in their place.
 import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from satl.config import Experiment
@@ -67,10 +68,19 @@ def wait_for_training(results: Path) -> bool:
     Args:
         results: the folder of the experiment, results/NAME.
     """
-    lock = Path(results, ".lock")
-    workflow = holder(lock)
-    while workflow is not None and holder(lock) == workflow:
-        if any(map(holder, Path(results, "trained").glob("*/*/*/*/*/checkpoint/.lock"))):
+    is_at_work = workflow_at_work(results)
+    while is_at_work():
+        if any(map(trainer_of, Path(results, "trained").glob("*/*/*/*/*"))):
             return True
         time.sleep(SECONDS)
     return False
+
+
+def workflow_at_work(results: Path) -> Callable[[], bool]:
+    """Tells, whenever it is called, whether the workflow that is at work in `results` now still is.
+
+    If there is none, or another one later, it is not.
+    """
+    lock = Path(results, ".lock")
+    workflow = holder(lock)
+    return lambda: workflow is not None and holder(lock) == workflow

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from satl.config import Experiment
 from satl.core.errors import UserError
-from satl.core.locks import holder
+from satl.runs.trainings import workflow_at_work
 from satl.tracking.mlflow.tracking import Sender
 from satl.tracking.mlflow.watching import Watcher
 
@@ -33,12 +33,7 @@ def follow(
         uri: an MLflow store; see `satl.tracking.mlflow.store.Store`.
         while_workflow: end once no workflow is at work on the experiment; else never.
     """
-    lock = Path(results, ".lock")
-    workflow = holder(lock)
-
-    def goes_on() -> bool:
-        return not while_workflow or (workflow is not None and holder(lock) == workflow)
-
+    goes_on = workflow_at_work(results) if while_workflow else lambda: True
     with _only_follower(results, goes_on) as alone:
         if alone:
             _follow(Watcher(experiment, results), Sender(experiment, results, uri), goes_on)
