@@ -64,29 +64,30 @@ def write_config(tree, file="tiny.yaml", /, **changes):
     (tree / file).write_text(yaml.safe_dump({**TINY, **changes}))
 
 
+LINGERING = """
+
+EPOCH_CHECKPOINT_SECONDS = 0
+_usual = Trainer._end_epoch
+
+
+def _lingering(*arguments):
+    from pathlib import Path
+
+    _usual(*arguments)
+    time.sleep(0 if Path("hurry").exists() else 2)
+
+
+Trainer._end_epoch = _lingering
+"""
+
+
 def linger(tree):
     """Let training jobs save every epoch and then wait two seconds, without computing.
 
     So they outlast, on a busy machine too, whatever is to happen meanwhile, until `hurry`.
     """
-    trainer = tree / "satl/training/trainer.py"
-    text = trainer.read_text()
-    for usual, changed in (
-        ("EPOCH_CHECKPOINT_SECONDS = 10", "EPOCH_CHECKPOINT_SECONDS = 0"),
-        (
-            "            self._save_all()\n\n    def _predict",
-            f"            self._save_all()\n{WAIT}    def _predict",
-        ),
-    ):
-        assert text.count(usual) == 1, usual
-        text = text.replace(usual, changed)
-    trainer.write_text(text)
-
-
-WAIT = """        import pathlib
-        time.sleep(0 if pathlib.Path("hurry").exists() else 2)
-
-"""
+    with open(tree / "satl/training/trainer.py", "a") as file:
+        file.write(LINGERING)
 
 
 def hurry(tree):
