@@ -8,6 +8,7 @@ import torch
 
 from satl.config import Training
 from satl.core.errors import UserError
+from satl.training.memory import keep_freed_memory
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -18,12 +19,13 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 
 def prepare_torch(training: Training, device: torch.device) -> None:
-    """Threads, number formats and determinism as `training` says, for this whole process.
+    """Threads, memory, number formats and determinism as `training` says, for this whole process.
 
     On a GPU it makes `device` the current one, so that nothing opens a context on another.
     """
     if device.type == "cpu":
         torch.set_num_threads(training.threads)
+        keep_freed_memory()
     if device.type == "cuda":
         _prepare_cuda(training, device)
     # On the CPU all that training uses is deterministic; of GPU operations without such a version
