@@ -57,7 +57,8 @@ rule features:
         f"{RESULTS}/logs/features/{{dataset}}-{{part}}.log",
     conda:
         ENVIRONMENT
-    threads: EXPERIMENT.training.threads
+    # On a CPU batches are computed side by side; not many, as each needs memory for its images.
+    threads: max(EXPERIMENT.training.threads, 4 if EXPERIMENT.device == "cpu" else 1)
     resources:
         gpu=GPUS,
     params:
@@ -67,7 +68,8 @@ rule features:
         device=EXPERIMENT.device,
     shell:
         "{SATL} features {input.images} --config {CONFIG} --part {wildcards.part} {params.pixels}"
-        " --weights {input.weights} --device {params.device} --out {output.maps} > {log} 2>&1"
+        " --weights {input.weights} --device {params.device} --cores {threads} --out {output.maps}"
+        " > {log} 2>&1"
 
 
 use rule features as strong_features with:
