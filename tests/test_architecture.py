@@ -30,6 +30,7 @@ def imported_by(statement):
 def test_the_engine_needs_neither_mlflow_nor_snakemake_nor_the_report():
     loaded = imported_by("import satl.training.engine")
     assert not loaded & {"mlflow", "snakemake", "ijson", "matplotlib", "sklearn", "seaborn"}
+    assert not loaded & {"torchvision", "timm"}, "these take seconds; to be imported where used"
 
 
 def test_the_workflow_imports_no_array_code():

@@ -20,8 +20,9 @@ from satl.models.networks import (
     build_network,
     build_stages,
     input_statistics,
+    stage_names,
 )
-from satl.models.networks.stages import IMAGENET_MEAN, IMAGENET_STD, Stages, in_sequence
+from satl.models.networks.stages import IMAGENET_MEAN, IMAGENET_STD, StageNames, in_sequence
 from satl.models.networks.timm_create import check_hub
 from satl.models.weights import load_weights
 
@@ -86,7 +87,7 @@ def build_backbone(
             it takes no images of this size.
     """
     stages = build_stages(name, image_size, weights)
-    count = frozen_count(stages, name, frozen)
+    count = frozen_count(stages.names, name, frozen)
     parts = list(stages.modules.items())
     first: nn.Module = in_sequence(dict(parts[:count])).requires_grad_(False).eval()
     if name in OWN:
@@ -95,7 +96,7 @@ def build_backbone(
     return Backbone(first, last, stages.channels, *input_statistics(name))
 
 
-def frozen_count(stages: Stages, name: str, frozen: str | None) -> int:
+def frozen_count(stages: StageNames, name: str, frozen: str | None) -> int:
     """How many of a network's modules are frozen. Raises UserError that names the stages."""
     if frozen in ("all", "none"):
         return len(stages.modules) if frozen == "all" else 0
@@ -106,14 +107,14 @@ def frozen_count(stages: Stages, name: str, frozen: str | None) -> int:
             "such as convnext_tiny, swin_tiny_patch4_window7_224 or vit_small_patch16_224"
         )
     if frozen is None:
-        return list(stages.modules).index(stages.cuts[-2]) + 1
+        return stages.modules.index(stages.cuts[-2]) + 1
     cut = frozen.replace(".", "_")
     if cut not in stages.cuts:
         raise UserError(
             f"model.frozen: {name} has no stage {frozen!r}{suggestion(cut, stages.cuts)}; its "
             f"stages are {', '.join(stages.cuts)} (or all, or none)"
         )
-    return list(stages.modules).index(cut) + 1
+    return stages.modules.index(cut) + 1
 
 
 def check_backbone(model: Model, image_size: int | None = None) -> None:
@@ -123,8 +124,7 @@ def check_backbone(model: Model, image_size: int | None = None) -> None:
         UserError: there is no such backbone or stage, it takes no images of this size, or timm's
             hub has no weights of it.
     """
-    with torch.device("meta"):
-        stages = build_stages(model.backbone, image_size)
+    stages = stage_names(model.backbone, image_size)
     frozen_count(stages, model.backbone, model.frozen)
     if model.weights == "hub":
         check_hub(model.backbone)

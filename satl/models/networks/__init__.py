@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from satl.models.networks import resnets, timm_blocks, timm_create, timm_maps, timm_whole
-from satl.models.networks.stages import IMAGENET_MEAN, IMAGENET_STD, Stages, Statistics
+from satl.models.networks.stages import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    StageNames,
+    Stages,
+    Statistics,
+)
 
 KINDS = (resnets,)
 OWN = {name: kind for kind in KINDS for name in kind.NAMES}
@@ -58,6 +64,14 @@ def build_stages(
         or timm_maps.stages(name, image_size, weights, whole)
         or timm_whole.stages(name, image_size, weights, whole)
     )
+
+
+def stage_names(name: str, image_size: int | None = None) -> StageNames:
+    """What a network is cut into; see `build_stages`, whose errors it raises."""
+    if name in OWN:
+        return OWN[name].stage_names(name)
+    with torch.device("meta"):
+        return build_stages(name, image_size).names
 
 
 def whole_names(name: str) -> list[str]:

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torchvision
 from torch import Tensor, nn
 
 from satl.config.input_size import PUBLISHED
-from satl.models.networks.stages import Stages, in_sequence
-from satl.models.networks.tiny import TinyResNet
+from satl.models.networks.stages import StageNames, Stages, in_sequence
 from satl.models.weights import load_by_name
 
 NAMES = PUBLISHED
@@ -17,9 +15,19 @@ PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer
 
 def build(name: str, num_classes: int) -> nn.Module:
     """The whole classification network, randomly initialised from the global generator."""
+    # torchvision takes seconds to import, and a config can be checked without it.
     if name == "tiny":
+        from satl.models.networks.tiny import TinyResNet
+
         return TinyResNet(num_classes)
-    return getattr(torchvision.models, name)(weights=None, num_classes=num_classes)
+    from torchvision import models
+
+    return getattr(models, name)(weights=None, num_classes=num_classes)
+
+
+def stage_names(name: str) -> StageNames:
+    """What the network `name` is cut into, which is not built for it."""
+    return StageNames(PARTS, PARTS[4:])
 
 
 def stages(name: str, weights: Mapping[str, Tensor] | None, whole: list[str]) -> Stages:
@@ -28,4 +36,4 @@ def stages(name: str, weights: Mapping[str, Tensor] | None, whole: list[str]) ->
     modules = {part: getattr(network, part) for part in PARTS}
     if weights is not None:
         load_by_name(in_sequence(modules), weights, whole, name)
-    return Stages(modules, PARTS[4:], network.fc.in_features)
+    return Stages(modules, stage_names(name).cuts, network.fc.in_features)

@@ -12,6 +12,19 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
+class StageNames:
+    """What a network is cut into.
+
+    Attributes:
+        modules: the names of all modules, in the order of computation.
+        cuts: names after which the network may be cut, in order; none: it is used whole.
+    """
+
+    modules: tuple[str, ...]
+    cuts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Stages:
     """The feature part of a network, which computes one module after the other.
 
@@ -27,6 +40,11 @@ class Stages:
     modules: dict[str, nn.Module]
     cuts: tuple[str, ...]
     channels: int
+
+    @property
+    def names(self) -> StageNames:
+        """Those of the modules, and where the network may be cut."""
+        return StageNames(tuple(self.modules), self.cuts)
 
 
 def in_sequence(modules: dict[str, nn.Module]) -> nn.Sequential:
