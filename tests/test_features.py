@@ -162,12 +162,3 @@ def test_one_cycle_rises_for_a_quarter_and_falls_to_nothing():
     assert one_cycle(1) == pytest.approx(0)
     step = TRAINING.model_copy(update={"learning_rate": 2.0})
     assert [learning_rate(step, epoch, 0, 4) for epoch in range(3)] == pytest.approx([2, 2, 0.2])
-
-
-def test_batches_computed_side_by_side_give_the_same_file(shared, weights, observed, tmp_path):
-    """In small batches, of which many wait for their turn."""
-    small = CACHING.model_copy(update={"eval_batch_size": 3})
-    one, many = tmp_path / "one.npy", tmp_path / "many.npy"
-    cache_features(observed, "train", WHOLE, small, weights, CPU, one)
-    cache_features(observed, "train", WHOLE, small, weights, CPU, many, cores=4)
-    assert one.read_bytes() == many.read_bytes()

@@ -19,10 +19,6 @@ def _features(commands: Any) -> None:
     )  # fmt: skip
     path_option(parser, "--weights", "weights of the backbone, from `satl backbone`")
     path_option(parser, "--pixels", "decoded images (image_cache: disk)", required=False)
-    parser.add_argument(
-        "--cores", type=int, default=1, metavar="N",
-        help="of the CPU, to compute batches on side by side",
-    )  # fmt: skip
     device_option(parser)
     out_option(parser, "feature maps to write (.npy)")
 
@@ -46,7 +42,6 @@ def _run_features(args: argparse.Namespace) -> None:
             choose_device(device),
             args.out,
             args.pixels,
-            args.cores,
         )
 
 

@@ -1,10 +1,6 @@
 """Computing the feature maps that `training.cached_views` asks for, once for all trainings."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from itertools import starmap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +37,6 @@ def cache_features(
     device: torch.device,
     out: Path,
     pixels: Path | None = None,
-    cores: int = 1,
 ) -> None:
     """Write the feature maps of all images: views of training images, of all others as they are.
 
@@ -53,7 +48,6 @@ def cache_features(
         device: to compute on.
         out: the `.npy` file to write; its description goes beside it.
         pixels: decoded images, where `training.image_cache` is disk.
-        cores: of the CPU; batches are computed side by side on them, which changes no number.
 
     Raises:
         UserError: an image or the weights cannot be read, or the file cannot be written.
@@ -72,43 +66,22 @@ def cache_features(
     images = open_images(table, side, training.image_cache, pixels, title)
     order = consecutive_order(len(images), training.eval_batch_size)
 
-    def shown() -> Iterator[tuple[Tensor, np.ndarray]]:
+    def batches(bar: tqdm) -> Iterator[np.ndarray]:
         for view in range(views):
             draws = draw(len(images), VIEW_SEED, view)
             read = prefetch(images.batches(order, training.workers, device.type == "cuda"), device)
             for rows, batch in zip(order, read, strict=True):
-                yield batch, draws[rows]
-
-    def maps_of(batch: Tensor, draws: np.ndarray) -> np.ndarray:
-        augmented = augment(batch, draws)
-        maps = frozen_features(frozen, augmented, training.precision, backbone.mean, backbone.std)
-        return maps.float().cpu().numpy()
-
-    compute = partial(_side_by_side, cores, training.threads) if device.type == "cpu" else starmap
-
-    def counted(bar: tqdm) -> Iterator[np.ndarray]:
-        for maps in compute(maps_of, shown()):
-            bar.update(len(maps))
-            yield maps
+                shown = augment(batch, draws[rows])
+                maps = frozen_features(
+                    frozen, shown, training.precision, backbone.mean, backbone.std
+                )
+                bar.update(len(rows))
+                yield maps.float().cpu().numpy()
 
     facts = {"images": table.without_labels().digest(), "backbone": model.backbone, "views": views}
     total = views * len(images)
     with tqdm(total=total, desc=f"features {part}", unit="image", mininterval=1) as bar:
-        write(out, (views, len(images)), counted(bar), facts)
-
-
-def _side_by_side(
-    cores: int, threads: int, function: Callable[..., np.ndarray], arguments: Iterable[tuple]
-) -> Iterator[np.ndarray]:
-    """`starmap` with as many calls of `threads` threads at once as there are cores for."""
-    workers = max(1, cores // threads)
-    running: deque[Future] = deque()
-    with ThreadPoolExecutor(workers, "features", torch.set_num_threads, (threads,)) as pool:
-        for given in arguments:
-            running.append(pool.submit(function, *given))
-            if len(running) > workers:  # one more waits, and no others: they hold images
-                yield running.popleft().result()
-        yield from (future.result() for future in running)
+        write(out, (views, len(images)), batches(bar), facts)
 
 
 def _views(

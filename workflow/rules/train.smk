@@ -57,8 +57,7 @@ rule features:
         f"{RESULTS}/logs/features/{{dataset}}-{{part}}.log",
     conda:
         ENVIRONMENT
-    # On a CPU batches are computed side by side; not many, as each needs memory for its images.
-    threads: max(EXPERIMENT.training.threads, 4 if EXPERIMENT.device == "cpu" else 1)
+    threads: EXPERIMENT.training.threads
     resources:
         gpu=GPUS,
     params:
@@ -68,8 +67,7 @@ rule features:
         device=EXPERIMENT.device,
     shell:
         "{SATL} features {input.images} --config {CONFIG} --part {wildcards.part} {params.pixels}"
-        " --weights {input.weights} --device {params.device} --cores {threads} --out {output.maps}"
-        " > {log} 2>&1"
+        " --weights {input.weights} --device {params.device} --out {output.maps} > {log} 2>&1"
 
 
 use rule features as strong_features with:
