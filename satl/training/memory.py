@@ -11,9 +11,9 @@ KEPT_BYTES = 2**30
 def keep_freed_memory() -> None:
     """Let this process reuse what it frees, instead of giving it back to the system.
 
-    Tensors of some hundred kilobytes are otherwise mapped anew again and again, and each of their
-    pages costs a page fault: about a tenth of the time of a small network's step. Does nothing
-    where the C library is not glibc, whose setting it is.
+    Tensors of some hundred kilobytes are otherwise mapped anew again and again, at a page fault
+    for each of their pages: some hundreds in a step of the embedded run. Does nothing where the C
+    library is not glibc, whose setting it is.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
