@@ -1,8 +1,8 @@
 """The networks that backbones are cut from, by name: ours, torchvision's and timm's.
 
 One module per kind of network. Each has a function `stages`, which builds the network and takes it
-apart. Those in `KINDS` say in `NAMES` which networks they are for; of timm's networks, the first
-kind that knows how to take one apart does.
+apart. Those in `KINDS` say in `NAMES` which networks they are for, and in `stage_names` what these
+are cut into; of timm's networks, the first kind that knows how to take one apart does.
 """
 
 from collections.abc import Mapping
