@@ -2,14 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from satl.report import write_report
 from satl.report.comparison_plots import gains_by_category
 from satl.report.page import write_page
+from satl.report.page.comparisons import _by_category, _difference_rows
 from satl.report.page.courses import _trimmed
 from satl.report.page.data import page_data
 from satl.report.page.numbers import rounded
@@ -82,9 +85,17 @@ def test_differences_and_gains_are_those_of_table_and_figure(data, tables, runs)
     by_method = shown["gains"]["average"]
     assert "partial_bce" not in by_method and len(by_method) == 3
     categories = data["datasets"]["glyphs"]["categories"]
-    assert by_method["satl"][categories.index("cup")] == round(gains["satl", "cup"], 2)
+    assert by_method["satl"][categories.index("cup")] == round(gains["satl", "cup"], 4)
     assert by_method["satl"][categories.index("toaster")] is None
     assert set(shown["gains"]) == {"0.10", "0.50", "0.90", "average"}
+
+
+def test_no_number_is_rounded_twice(tables):
+    """p is shown at three decimals, as in the table, and a gain at one."""
+    row = replace(tables["glyphs"][0].comparisons.rows[0], adjusted=0.45348)
+    assert f"{_difference_rows((row,))['p'][0]:.3f}" == "0.453"
+    gain = pd.DataFrame({"category": ["cup"], "method": ["satl"], "mean": [0.446]})
+    assert f"{_by_category(gain, ['cup'])['satl'][0]:.1f}" == "0.4"
 
 
 def test_thresholds_and_courses_are_those_of_the_runs(data, runs):

@@ -94,11 +94,11 @@ def _differences(table: Table, runs: list[Run]) -> dict[str, Any]:
 def _difference_rows(rows: tuple[Comparison, ...]) -> dict[str, Any]:
     return {
         "methods": [row.method for row in rows],
-        # Shown at two decimals, as in the table.
+        # Shown at two decimals, p at three, as in the table.
         "mean": rounded((row.difference.mean for row in rows), 5),
         "low": rounded((row.difference.low for row in rows), 5),
         "high": rounded((row.difference.high for row in rows), 5),
-        "p": rounded((row.adjusted for row in rows), 4),
+        "p": rounded((row.adjusted for row in rows), 6),
     }
 
 
@@ -118,4 +118,4 @@ def _ap(by_known: dict[str, list[Run]], categories: list[str]) -> ByMethod:
 
 def _by_category(rows: Any, categories: list[str]) -> dict[str, list[float | None]]:
     wide = rows.pivot(index="category", columns="method", values="mean").reindex(categories)
-    return {str(method): rounded(wide[method], 2) for method in wide.columns}
+    return {str(method): rounded(wide[method], 4) for method in wide.columns}
