@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-GPU_GROUP_ENTRIES = 2**26  # of the largest tensor of a group
+# How many entries the largest tensor of a group may have: on a CPU it then stays in the cache.
+CPU_GROUP_ENTRIES = 2**18
+GPU_GROUP_ENTRIES = 2**26
 
 
 class PairHead(nn.Module):
@@ -139,10 +141,9 @@ def _groups(left: Tensor) -> Iterator[_Group]:
 def _group_size(left: Tensor, second: int) -> int:
     """How many first categories go together, where the first of them has `second` pairs.
 
-    On a CPU one, so that its tensors stay in the cache; on a GPU many, for few kernels. A quarter
-    of what is left bounds the empty places, and the groups grow in number as log(categories).
+    As many as memory allows, for few kernels, but half of what is left at most: that bounds the
+    empty places to a quarter, and the groups grow in number as log(categories).
     """
-    if left.device.type == "cpu":
-        return 1
+    entries = CPU_GROUP_ENTRIES if left.device.type == "cpu" else GPU_GROUP_ENTRIES
     batch, _, features = left.shape
-    return max(1, min(second // 4, GPU_GROUP_ENTRIES // (batch * second * features)))
+    return max(1, min((second + 1) // 2, entries // (batch * second * features)))

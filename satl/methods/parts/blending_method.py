@@ -53,9 +53,13 @@ class BlendingMethod(GraphMethod[BlendingOptionsT]):
         with torch.no_grad():
             self.alpha.clamp_(0, 1)
             self.beta.clamp_(0, 1)
-        features, targets = blend_instances(outputs.features, labels, self.alpha)
-        losses["instances"] = partial_bce(outputs.classify(features), targets)
         others, chosen = self.choose_prototypes(outputs, labels, progress)
-        features, targets = blend(outputs.features, labels, others, chosen, self.beta)
-        losses["prototypes"] = partial_bce(outputs.classify(features), targets)
+        blended = {
+            "instances": blend_instances(outputs.features, labels, self.alpha),
+            "prototypes": blend(outputs.features, labels, others, chosen, self.beta),
+        }
+        # One pass through the graph for both: it treats each image by itself.
+        logits = outputs.classify(torch.cat([features for features, _ in blended.values()]))
+        for (name, (_, targets)), part in zip(blended.items(), logits.chunk(2), strict=True):
+            losses[name] = partial_bce(part, targets)
         return StepResult(losses)
