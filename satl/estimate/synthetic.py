@@ -32,7 +32,7 @@ def synthetic_run(
     spec = RunSpec(experiment.name, "synthetic", name, name, kind, options, table, Path())
     model = experiment.model.model_copy(update={"word_vectors": None})
     shared = TrainingContext(model, training, table, Path(), Path(), device)
-    run = build_run(spec, shared, backbone, seed=0, folder=Path())
+    run = build_run(spec, shared, backbone, folder=Path())
     run.epoch = training.epochs // 2  # when pseudo-labels have begun
     return run
 

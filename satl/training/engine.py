@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from satl.config import Training
+from satl.config import Training, ratio_name
 from satl.core.errors import UserError
 from satl.core.seeds import derive_seed
 from satl.data.table import LabelTable, check_same_categories
@@ -125,7 +125,7 @@ def _train_together(
         model, side = shared.model, shared.training.image_size
         backbone = build_backbone(model.backbone, shared.backbone_weights, model.frozen, side)
         runs = [
-            _resumed(build_run(job.spec, shared, backbone, seed, job.entry.checkpoint))
+            _resumed(build_run(job.spec, shared, backbone, job.entry.checkpoint))
             for job in waiting
         ]
         observed = waiting[0].spec.observed
@@ -199,18 +199,22 @@ def _resolve(spec: RunSpec, shared: TrainingContext) -> _Job:
 
 
 def build_run(
-    spec: RunSpec, shared: TrainingContext, backbone: Backbone, seed: int, folder: Path
+    spec: RunSpec, shared: TrainingContext, backbone: Backbone, folder: Path
 ) -> TrainingRun:
     """A run at its start, whatever was built before it.
+
+    Its initial weights and the method's random numbers are those of its seed *and* known ratio:
+    over several ratios the luck of trainings then averages out, and the statistics may count them
+    as separate trainings. The order of the images is the seed's alone, as runs of a job share it.
 
     Args:
         spec, shared: what is to be trained.
         backbone: that the trained part starts from.
-        seed: of the weights.
         folder: of its checkpoint.
     """
     training, categories = shared.training, spec.observed.categories
-    steps = len(epoch_order(training, len(spec.observed.file_names), seed, epoch=0))
+    steps = len(epoch_order(training, len(spec.observed.file_names), spec.seed, epoch=0))
+    seed = derive_seed(spec.seed, "known", ratio_name(spec.key.known_ratio))
     context = Context(categories, training.epochs, steps, torch.from_numpy(spec.observed.labels))
     words = shared.word_vectors(categories)
     torch.manual_seed(derive_seed(seed, "model"))

@@ -22,7 +22,7 @@ def trainer_of(shared: TrainingContext, observed: LabelTable, methods: Sequence[
     for method in methods:
         kind = method_class(method)
         spec = RunSpec("bench", "bench", method, method, kind, kind.Options(), observed, Path())
-        runs.append(build_run(spec, shared, backbone, 0, shared.store))
+        runs.append(build_run(spec, shared, backbone, shared.store))
     strong = any(run.strong_view for run in runs)
     features = feature_source(shared, backbone, observed, 0, strong)
     return Trainer(shared.training, features, runs, len(observed.file_names), seed=0)
