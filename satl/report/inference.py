@@ -1,12 +1,12 @@
 """Differences between methods from few seeds and one set of test images: interval and test.
 
-A difference d_s of the mAP of two methods, from trainings with the same seed s, varies because
-trainings vary and because other images could have been tested. Over S seeds, its mean has the
-variance a + b:
+A difference of the mAP of two methods, from trainings with the same seed and known labels, varies
+because trainings vary and because other images could have been tested. The mean over S seeds and
+K known ratios has the variance a + b:
 
     a   the part that seeds share, of the test images: the mean covariance of d_s and d_t over the
-        resamples of the bootstrap, s != t
-    b   the part that they do not share: var(d_s) / S, with S - 1 degrees of freedom
+        resamples of the bootstrap, s != t, where d_s is the mean over the ratios with seed s
+    b   the part that they do not share, of the trainings
 
 Resampling the few seeds as well would be too confident: with three seeds, it misses a third of b.
 docs/statistics.md tells more, tests/report/test_inference.py shows what this is worth.
@@ -21,6 +21,7 @@ from scipy.stats import chi2, norm, t
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
+ROUNDING = 1e-9  # of degrees of freedom that are a whole number but for it
 
 
 @dataclass(frozen=True)
@@ -33,57 +34,76 @@ class Difference:
     p: float = np.nan
 
 
-def difference(by_seed: ArrayLike, resampled: ArrayLike | None) -> Difference:
-    """The mean of `by_seed`, and how sure it is.
+def difference(values: ArrayLike, resampled: ArrayLike | None) -> Difference:
+    """The mean of `values`, and how sure it is.
 
     Args:
-        by_seed: (S,) differences, one per seed.
-        resampled: (S, R) the same under R resamples of the test images; None where they are not
-            known. Then, and with a single seed, no interval and no p-value is made.
+        values: (S, K) differences, by seed and known ratio.
+        resampled: (S, R) their means over the ratios under R resamples of the test images; None
+            where they are not known. Then, and with a single seed, no interval and no p-value is
+            made.
     """
-    values = np.asarray(by_seed, dtype=float)
-    mean = float(values.mean()) if values.size else np.nan
-    if resampled is None or len(values) < 2:
+    differences = np.asarray(values, dtype=float)
+    mean = float(differences.mean()) if differences.size else np.nan
+    if resampled is None or len(differences) < 2:
         return Difference(mean)
-    images, seeds = variance_parts(values, np.asarray(resampled, dtype=float))
-    free = len(values) - 1
-    half = interval_half(images, seeds, free)
-    return Difference(mean, mean - half, mean + half, p_value(mean, images, seeds, free))
+    images = image_variance(np.asarray(resampled, dtype=float))
+    trainings, free = training_variance(differences)
+    half = interval_half(images, trainings, free)
+    return Difference(mean, mean - half, mean + half, p_value(mean, images, trainings, free))
 
 
-def variance_parts(
-    by_seed: NDArray[np.float64], resampled: NDArray[np.float64]
-) -> tuple[float, float]:
-    """The variances a, of the test images, and b, of the trainings, of the mean over seeds."""
-    count = len(by_seed)
+def image_variance(resampled: NDArray[np.float64]) -> float:
+    """The variance a, of the test images, from (S, R) means under resampled images."""
+    count = len(resampled)
     covariance = np.cov(resampled)
-    shared = (covariance.sum() - np.trace(covariance)) / (count * (count - 1))
-    return max(0.0, float(shared)), float(by_seed.var(ddof=1)) / count
+    return max(0.0, float((covariance.sum() - np.trace(covariance)) / (count * (count - 1))))
 
 
-def interval_half(images: float, seeds: float, free: int) -> float:
+def training_variance(values: NDArray[np.float64]) -> tuple[float, int]:
+    """The variance b, of the trainings, of the mean of (S, K) differences; degrees of freedom.
+
+    Trainings at different known ratios are counted as separate ones: K ratios have K variances
+    over the seeds, of which the mean of all is the more certain. Where seeds differ by more than
+    that, in their means over the ratios, ratios have something in common, and b is what the seeds
+    say. (It is so by chance, too: then the interval is a little wide.)
+
+    The degrees of freedom are those of Welch and Satterthwaite for unequal variances, rounded down
+    to a whole number from S - 1 to K (S - 1). Squares of estimated variances are too large by
+    (free + 2) / free, which is taken out.
+    """
+    seeds, ratios = values.shape
+    variances = values.var(axis=0, ddof=1)
+    separate = float(variances.sum()) / (ratios**2 * seeds)
+    together = float(values.mean(axis=1).var(ddof=1)) / seeds
+    free, squares = seeds - 1, float((variances**2).sum())
+    degrees = (free + 2) * float(variances.sum()) ** 2 / squares - 2 if squares else free
+    return max(separate, together), int(np.clip(degrees + ROUNDING, free, ratios * free))
+
+
+def interval_half(images: float, trainings: float, free: int) -> float:
     """Half the width of the interval: Student's t with Satterthwaite's degrees of freedom.
 
-    They are those of b (1 + 4 / free) in place of b, because b of few seeds is often too small,
-    and then its share in the variance too. The factor is calibrated by simulation: with three
-    seeds or more, 94.5 to 96 % of the intervals cover the difference, whatever a and b are.
+    They are those of b (1 + 4 / free) in place of b, because b of few trainings is often too
+    small, and then its share in the variance too. The factor is calibrated by simulation: with
+    three seeds or more, 94.5 to 96 % of the intervals cover the difference, whatever a and b are.
     """
-    if images + seeds == 0:
+    if images + trainings == 0:
         return 0.0
-    inflated = seeds * (1 + 4 / free)
-    degrees = (images + inflated) ** 2 / (inflated**2 / free) if seeds else np.inf
-    return float(t.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(images + seeds))
+    inflated = trainings * (1 + 4 / free)
+    degrees = (images + inflated) ** 2 / (inflated**2 / free) if trainings else np.inf
+    return float(t.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(images + trainings))
 
 
-def p_value(mean: float, images: float, seeds: float, free: int) -> float:
+def p_value(mean: float, images: float, trainings: float, free: int) -> float:
     """Two-sided p of `mean` under sqrt(a) Z + sqrt(b) t (Behrens and Fisher).
 
     Z is normal and t Student's with `free` degrees of freedom. Far out, where corrections for
     many tests look, it keeps its level with three seeds, which Satterthwaite's formula does not.
     """
-    if images + seeds == 0:
+    if images + trainings == 0:
         return 1.0 if mean == 0 else 0.0
-    spread = np.sqrt(images + seeds * free / _chi_squares(free))
+    spread = np.sqrt(images + trainings * free / _chi_squares(free))
     return float((2 * norm.sf(abs(mean) / spread)).mean())
 
 

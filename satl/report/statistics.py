@@ -32,10 +32,11 @@ class Scores:
     def paired(
         self, first: str, second: str, ratios: Sequence[Known]
     ) -> tuple[Floats, Floats | None]:
-        """Differences `first` - `second` of the mean over `ratios`, of the seeds both have.
+        """Differences `first` - `second`, of the seeds both have completely.
 
         Returns:
-            (S,), and (S, R) under resampled images; None where these are not known.
+            (S, ratios), and their mean over `ratios` under resampled images, (S, R); None where
+            these are not known.
         """
         seeds = [
             seed
@@ -43,17 +44,17 @@ class Scores:
             if all((m, r, seed) in self.values for m in (first, second) for r in ratios)
         ]
         keys = [[((first, r, seed), (second, r, seed)) for r in ratios] for seed in seeds]
-        by_seed = [np.mean([self.values[a] - self.values[b] for a, b in row]) for row in keys]
+        values = np.array([[self.values[a] - self.values[b] for a, b in row] for row in keys])
         needed = {key for row in keys for pair in row for key in pair}
         if not needed or not needed <= self.resampled.keys():
-            return np.array(by_seed), None
+            return values, None
         # The first resamples are the same, whatever the number with which a run was evaluated.
         common = min(len(self.resampled[key]) for key in needed)
         draws = {key: self.resampled[key][:common].astype(float) for key in needed}
         resampled = np.stack(
             [np.mean([draws[a] - draws[b] for a, b in row], axis=0) for row in keys]
         )
-        return np.array(by_seed), resampled[:, np.isfinite(resampled).all(axis=0)]
+        return values, resampled[:, np.isfinite(resampled).all(axis=0)]
 
     def compare(self, first: str, second: str, ratios: Sequence[Known]) -> Difference:
         """`first` - `second`, averaged over `ratios`, paired by ratio, seed and test image."""

@@ -6,7 +6,14 @@ from scipy.stats import ttest_1samp
 
 from satl.evaluation.bootstrap import image_weights, resampled_map
 from satl.metrics import mean_ap
-from satl.report.inference import difference, holm, interval_half, p_value, variance_parts
+from satl.report.inference import (
+    difference,
+    holm,
+    image_variance,
+    interval_half,
+    p_value,
+    training_variance,
+)
 from satl.report.statistics import Scores, compared, equal_to_best
 
 IMAGES, RESAMPLES = 200, 400
@@ -14,7 +21,7 @@ WEIGHTS = np.concatenate(list(image_weights(IMAGES, RESAMPLES)), axis=1) / IMAGE
 
 
 def simulated(random, seeds, shared, own, training):
-    """Differences of a mean over images, per seed, and under resampled images.
+    """Differences of a mean over images, by seed at one ratio, and under resampled images.
 
     Args:
         shared, own: standard deviations over images of what all seeds share, and of the rest.
@@ -22,7 +29,7 @@ def simulated(random, seeds, shared, own, training):
     """
     images = random.normal(0, shared, (IMAGES, 1)) + random.normal(0, own, (IMAGES, seeds))
     effects = 1 + images + random.normal(0, training, seeds)
-    return effects.mean(axis=0), (WEIGHTS.T @ effects).T
+    return effects.mean(axis=0)[:, None], (WEIGHTS.T @ effects).T
 
 
 REGIMES = {
@@ -62,8 +69,8 @@ def test_the_test_keeps_its_level_where_holm_looks(regime):
     random = np.random.default_rng(1)
     level, found = 0.05 / 6, []
     for _ in range(2000):
-        by_seed, resampled = simulated(random, 3, *REGIMES[regime])
-        found.append(difference(by_seed - 1, resampled - 1).p)
+        values, resampled = simulated(random, 3, *REGIMES[regime])
+        found.append(difference(values - 1, resampled - 1).p)
     expected = level * len(found)
     assert np.sum(np.array(found) < level) <= expected + 3 * np.sqrt(expected)
 
@@ -123,20 +130,65 @@ def test_parts_of_the_variance():
     random = np.random.default_rng(4)
     shared = random.normal(0, 2, 50_000)
     resampled = np.stack([shared + random.normal(0, 1, 50_000) for _ in range(3)])
-    images, seeds = variance_parts(np.array([0.0, 1.0, 2.0]), resampled)
-    assert images == pytest.approx(4, rel=0.05)
-    assert seeds == pytest.approx(1 / 3)
+    assert image_variance(resampled) == pytest.approx(4, rel=0.05)
+    assert training_variance(np.array([[0.0], [1.0], [2.0]])) == (pytest.approx(1 / 3), 2)
+
+
+def simulated_trainings(random, seeds, ratios, common):
+    """(S, K) differences by training whose deviation falls with the ratio; the true one is 0.
+
+    `common`: by what factor seeds differ more than separate trainings at K ratios would.
+    """
+    deviations = np.linspace(3, 0.3, ratios)
+    seed = random.normal(0, np.sqrt((common - 1) * (deviations**2).mean() / ratios), (seeds, 1))
+    return random.normal(0, deviations, (seeds, ratios)) + seed
+
+
+@pytest.mark.parametrize("ratios", [3, 9])
+@pytest.mark.parametrize(("common", "excess"), [(1.0, 1.3), (2.0, 3.2)])
+def test_known_ratios_count_as_separate_trainings(ratios, common, excess):
+    """The level at 0.05 / 6 with three seeds; what seeds have in common must be small."""
+    random, nothing = np.random.default_rng(5), np.zeros((3, 9))
+    level, found = 0.05 / 6, []
+    for _ in range(2000):
+        values = simulated_trainings(random, 3, ratios, common)
+        found.append(difference(values, nothing))
+    expected = excess * level * len(found)
+    assert np.sum([one.p < level for one in found]) <= expected + 3 * np.sqrt(expected)
+    covered = np.mean([one.low <= 0 <= one.high for one in found])
+    assert covered >= {1.0: 0.94, 2.0: 0.9}[common]
+
+
+def test_several_ratios_find_what_their_mean_cannot():
+    """Nine ratios have up to nine times the degrees of freedom of their means by seed."""
+    random = np.random.default_rng(6)
+    values = 2 + simulated_trainings(random, 3, 9, 1.0)
+    assert difference(values, np.zeros((3, 9))).p < 0.05 / 6
+    assert difference(values.mean(axis=1, keepdims=True), np.zeros((3, 9))).p > 0.05 / 6
+
+
+def test_what_seeds_have_in_common_counts():
+    """Ratios that all move with the seed are no separate trainings."""
+    values = np.array([[0.0], [1.0], [2.0]]) + np.zeros((3, 9))
+    assert training_variance(values)[0] == pytest.approx(1 / 3)
+
+
+def test_degrees_of_freedom_are_those_of_the_ratios_that_vary():
+    even = np.array([[0.0, 1.0, 2.0], [1.0, 2.0, 0.0], [2.0, 0.0, 1.0]])
+    assert training_variance(even)[1] == 6
+    assert training_variance(even * [1, 0, 0])[1] == 2
+    assert training_variance(np.zeros((3, 4))) == (0.0, 2)
 
 
 def test_one_seed_or_no_resamples_make_no_claim():
-    for one in (difference([1.5], np.ones((1, 9))), difference([1.0, 2.0], None)):
+    for one in (difference([[1.5]], np.ones((1, 9))), difference([[1.0], [2.0]], None)):
         assert one.mean == 1.5
         assert np.isnan([one.low, one.high, one.p]).all()
     assert np.isnan(difference([], None).mean)
 
 
 def test_equal_runs_do_not_differ():
-    one = difference([0.0, 0.0], np.zeros((2, 9)))
+    one = difference([[0.0], [0.0]], np.zeros((2, 9)))
     assert (one.low, one.high, one.p) == (0, 0, 1)
 
 
