@@ -125,8 +125,7 @@ def _train_together(
         model, side = shared.model, shared.training.image_size
         backbone = build_backbone(model.backbone, shared.backbone_weights, model.frozen, side)
         runs = [
-            _resumed(build_run(job.spec, shared, backbone, job.entry.checkpoint))
-            for job in waiting
+            _resumed(build_run(job.spec, shared, backbone, job.entry.checkpoint)) for job in waiting
         ]
         observed = waiting[0].spec.observed
         strong = any(run.strong_view for run in runs)
