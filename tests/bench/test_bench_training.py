@@ -1,4 +1,4 @@
-"""Images per second through the real engine, data path included, settings of ablation.yaml.
+"""Images per second through the real engine, data path included, settings of images.yaml.
 
 Each method against the plain loop (tests/bench/plain_loop.py); and several runs in one job
 against as many separate runs.
@@ -19,8 +19,7 @@ from satl.data.splits import split
 from satl.training.context import TrainingContext
 from satl.training.engine import prepare_torch
 
-# Every image is read and augmented anew here, which the cached features of demo.yaml spare.
-SMALL = load(Path(__file__).parents[2] / "workflow/config/ablation.yaml")
+SMALL = load(Path(__file__).parent / "images.yaml")
 IMAGES = 256
 EPOCH = 3  # of six: pseudo-labels have begun
 CPU = torch.device("cpu")
@@ -35,10 +34,9 @@ def job(tmp_path_factory):
         part: read_coco(folder / f"glyphs/instances_{part}.json", folder / f"glyphs/{part}")
         for part in ("train", "test")
     }
-    training = SMALL.training.model_copy(update={"image_cache": "memory"})
     test = tables["test"].without_labels()
     shared = TrainingContext(
-        SMALL.model, training, test, folder / "none", folder / "checkpoints", CPU
+        SMALL.model, SMALL.training, test, folder / "none", folder / "checkpoints", CPU
     )
     return shared, split(tables["train"], 0.5)
 
