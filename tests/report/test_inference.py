@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import t, ttest_1samp
 
 from satl.evaluation.bootstrap import image_weights, resampled_map
 from satl.metrics import mean_ap
@@ -124,6 +124,13 @@ def test_without_variation_of_images_it_is_students_t():
     )
     low, high = expected.confidence_interval()
     assert interval_half(0, values.var(ddof=1) / 3, 2) == pytest.approx((high - low) / 2)
+
+
+@pytest.mark.parametrize("free", [1, 2, 5, 18, 100])
+def test_small_p_values_are_exact(free):
+    """Corrections for hundreds of tests look as far out as that."""
+    for p in (0.5, 0.05, 1e-3, 1e-5, 1e-6):
+        assert p_value(t.isf(p / 2, free), 0, 1, free) == pytest.approx(p, rel=1e-3)
 
 
 def test_parts_of_the_variance():
