@@ -69,17 +69,17 @@ def training_variance(values: NDArray[np.float64]) -> tuple[float, int]:
     that, in their means over the ratios, ratios have something in common, and b is what the seeds
     say. (It is so by chance, too: then the interval is a little wide.)
 
-    The degrees of freedom are those of Welch and Satterthwaite for unequal variances, rounded down
-    to a whole number from S - 1 to K (S - 1). Squares of estimated variances are too large by
-    (free + 2) / free, which is taken out.
+    The degrees of freedom are those of Welch and Satterthwaite for unequal variances, from S - 1 to
+    K (S - 1), rounded down. From few seeds they are rather too few, which makes up for ratios that
+    are not quite separate.
     """
     seeds, ratios = values.shape
     variances = values.var(axis=0, ddof=1)
     separate = float(variances.sum()) / (ratios**2 * seeds)
     together = float(values.mean(axis=1).var(ddof=1)) / seeds
-    free, squares = seeds - 1, float((variances**2).sum())
-    degrees = (free + 2) * float(variances.sum()) ** 2 / squares - 2 if squares else free
-    return max(separate, together), int(np.clip(degrees + ROUNDING, free, ratios * free))
+    squares = float((variances**2).sum())
+    as_many_ratios = float(variances.sum()) ** 2 / squares if squares else 1.0
+    return max(separate, together), int((seeds - 1) * as_many_ratios + ROUNDING)
 
 
 def interval_half(images: float, trainings: float, free: int) -> float:

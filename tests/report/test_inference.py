@@ -152,18 +152,18 @@ def simulated_trainings(random, seeds, ratios, common):
 
 
 @pytest.mark.parametrize("ratios", [3, 9])
-@pytest.mark.parametrize(("common", "excess"), [(1.0, 1.3), (2.0, 3.2)])
-def test_known_ratios_count_as_separate_trainings(ratios, common, excess):
-    """The level at 0.05 / 6 with three seeds; what seeds have in common must be small."""
+@pytest.mark.parametrize("common", [1.0, 1.5])
+def test_known_ratios_count_as_separate_trainings(ratios, common):
+    """At 0.05 / 6, with three seeds, also where seeds have something in common."""
     random, nothing = np.random.default_rng(5), np.zeros((3, 9))
     level, found = 0.05 / 6, []
     for _ in range(2000):
         values = simulated_trainings(random, 3, ratios, common)
         found.append(difference(values, nothing))
-    expected = excess * level * len(found)
+    expected = level * len(found)
     assert np.sum([one.p < level for one in found]) <= expected + 3 * np.sqrt(expected)
     covered = np.mean([one.low <= 0 <= one.high for one in found])
-    assert covered >= {1.0: 0.94, 2.0: 0.9}[common]
+    assert 0.94 <= covered <= 0.985
 
 
 def test_several_ratios_find_what_their_mean_cannot():
