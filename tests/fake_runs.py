@@ -108,28 +108,34 @@ def _means(method: str, ratio: float, epoch: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _thresholds(method: str, key: RunKey, random: np.random.Generator) -> pd.DataFrame:
-    rows = []
-    for epoch in range(1, EPOCHS + 1):
-        positive, negative = _means(method, share(key), epoch)
-        frame = pd.DataFrame({"epoch": epoch, "category": CATEGORIES})
-        for column in THRESHOLD_COLUMNS[2:]:
-            frame[column] = np.nan
-        if method == "fixed_threshold":
-            frame["tau_pos"] = logit(0.9)
-        if method == "satl":
-            wobble = random.normal(0, 0.15, (2, len(CATEGORIES)))
-            frame["mu_pos"], frame["mu_neg"] = positive + wobble[0], negative + wobble[1]
-            frame["sigma_pos"], frame["sigma_neg"] = 1.1, 0.9
-            frame["n_pos"] = POSITIVES * share(key)
-            frame["n_neg"] = (IMAGES - POSITIVES) * share(key)
-            middle, gap = (frame.mu_pos + frame.mu_neg) / 2, frame.mu_pos - frame.mu_neg
-            prior = (frame.n_pos + 0.5) / (frame.n_pos + frame.n_neg + 1)
-            frame["tau_pos"] = middle + (logit(0.95) - logit(prior)) / gap
-            frame["tau_neg"] = middle - logit(0.95) / gap
-            if share(key) < 0.2 and epoch < 3:
-                frame.loc[frame.category == "toaster", ["tau_pos", "tau_neg"]] = [np.inf, -np.inf]
-        rows.append(frame)
-    return pd.concat(rows, ignore_index=True)[list(THRESHOLD_COLUMNS)]
+    epochs = [_epoch_thresholds(method, key, epoch, random) for epoch in range(1, EPOCHS + 1)]
+    columns = {name: np.concatenate([one[name] for one in epochs]) for name in epochs[0]}
+    return pd.DataFrame(columns)[list(THRESHOLD_COLUMNS)]
+
+
+def _epoch_thresholds(
+    method: str, key: RunKey, epoch: int, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Columns of one epoch, (C,) each."""
+    positive, negative = _means(method, share(key), epoch)
+    rows = {name: np.full(len(CATEGORIES), np.nan) for name in THRESHOLD_COLUMNS[2:]}
+    rows |= {"epoch": np.full(len(CATEGORIES), epoch), "category": np.array(CATEGORIES)}
+    if method == "fixed_threshold":
+        rows["tau_pos"][:] = logit(0.9)
+    if method == "satl":
+        wobble = random.normal(0, 0.15, (2, len(CATEGORIES)))
+        rows["mu_pos"], rows["mu_neg"] = positive + wobble[0], negative + wobble[1]
+        rows["sigma_pos"][:], rows["sigma_neg"][:] = 1.1, 0.9
+        rows["n_pos"] = POSITIVES * share(key)
+        rows["n_neg"] = (IMAGES - POSITIVES) * share(key)
+        middle, gap = (rows["mu_pos"] + rows["mu_neg"]) / 2, rows["mu_pos"] - rows["mu_neg"]
+        prior = (rows["n_pos"] + 0.5) / (rows["n_pos"] + rows["n_neg"] + 1)
+        rows["tau_pos"] = middle + (logit(0.95) - logit(prior)) / gap
+        rows["tau_neg"] = middle - logit(0.95) / gap
+        if share(key) < 0.2 and epoch < 3:
+            toaster = CATEGORIES.index("toaster")
+            rows["tau_pos"][toaster], rows["tau_neg"][toaster] = np.inf, -np.inf
+    return rows
 
 
 def _quality(method: str, thresholds: pd.DataFrame, epoch: int) -> dict[str, float | None]:
@@ -212,7 +218,7 @@ def _histogram(method: str, key: RunKey, random: np.random.Generator) -> pd.Data
     """Logits of the last epoch by label; known positives score above the hidden ones."""
     positive, negative = _means(method, share(key), EPOCHS)
     edges = np.linspace(-9, 9, 81)
-    frames = []
+    counts = {}
     for c, name in enumerate(CATEGORIES):
         known = (
             round(POSITIVES[c] * share(key)),
@@ -227,12 +233,15 @@ def _histogram(method: str, key: RunKey, random: np.random.Generator) -> pd.Data
             ),
         }
         for label, logits in groups.items():
-            count = np.histogram(logits, edges)[0]
-            frames.append(pd.DataFrame({
-                "category": name, "label": label,
-                "left": edges[:-1], "right": edges[1:], "count": count,
-            }))  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+            counts[name, label] = np.histogram(logits, edges)[0]
+    bins = len(edges) - 1
+    return pd.DataFrame({
+        "category": np.repeat([name for name, _ in counts], bins),
+        "label": np.repeat([label for _, label in counts], bins),
+        "left": np.tile(edges[:-1], len(counts)),
+        "right": np.tile(edges[1:], len(counts)),
+        "count": np.concatenate(list(counts.values())),
+    })  # fmt: skip
 
 
 def _record(config: dict[str, Any]) -> dict[str, Any]:
