@@ -12,16 +12,19 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPATH =
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run page test coverage bench docs ui venv lint format lock schema clean
+.PHONY: help run page test test-long coverage bench docs ui venv lint format lock schema clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
 run: venv ## run the benchmark on the embedded data set (or: ARGS="--configfile FILE")
 	snakemake --cores $(CORES) $(ARGS)
 
 test: venv ## run the tests
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: venv ## run the long tests: documents as typed, the paper in miniature, random kills, compilation
+	$(PYTEST) -m long $(ARGS)
 
 bench: venv ## run the speed benchmarks
 	pytest tests/bench --benchmark-only --benchmark-columns=min,mean,stddev,rounds $(ARGS)

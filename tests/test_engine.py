@@ -232,6 +232,7 @@ def test_the_tiny_run_of_every_method_learns(tmp_path, shared, observed, method)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_network_gives_nearly_the_same(tmp_path, shared, observed):
     """torch.compile on the CPU needs a C++ compiler and Python's headers."""
     headers = Path(sysconfig.get_paths()["include"], "Python.h")

@@ -262,6 +262,7 @@ def run_command(folder, arguments, log):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_dozen_kills_at_random_moments_change_nothing(tmp_path, shared, observed, weights):
     """SIGKILL and now and then SIGTERM, two runs at once, until the job gets through."""
     observed.save(tmp_path / "observed.npz")

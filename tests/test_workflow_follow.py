@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A source tree whose trainings outlast five kills of their followers."""
+    """A source tree whose trainings outlast ten kills of their followers."""
     folder = tmp_path_factory.mktemp("clone")
     copy_tree(folder)
     linger(folder)
@@ -71,7 +71,8 @@ def told(uri):
     }
 
 
-def test_five_kills_of_the_follower_change_nothing(tree, tmp_path):
+@pytest.mark.long
+def test_ten_kills_of_the_follower_change_nothing(tree, tmp_path):
     assert planned(tree)["train"] and not followers(tree)  # a dry run starts none
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
     watch = [sys.executable, "-m", "satl", "watch", "--config", "results/tiny/config.yaml"]
@@ -80,9 +81,9 @@ def test_five_kills_of_the_follower_change_nothing(tree, tmp_path):
         workflow = subprocess.Popen(command, cwd=tree, stdout=log, stderr=log)
         while workflow.poll() is None:
             seen = max(seen, running(tree))
-            if kills == 5 and seen:
+            if kills == 10 and seen:
                 hurry(tree)
-            for process in followers(tree) if kills < 5 else []:
+            for process in followers(tree) if kills < 10 else []:
                 time.sleep(moments.uniform(0, 5))  # some seconds pass before it writes
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
@@ -92,7 +93,7 @@ def test_five_kills_of_the_follower_change_nothing(tree, tmp_path):
                     subprocess.Popen([*watch, "--while-workflow"], cwd=tree, stderr=log)
             time.sleep(0.5)
     assert workflow.returncode == 0, (tree / "log").read_text()
-    assert kills == 5
+    assert kills == 10
     assert seen  # while they trained
     end = time.monotonic() + 60
     while followers(tree):  # they end with the workflow

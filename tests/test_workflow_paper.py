@@ -17,11 +17,11 @@ from make_vg import NAMES, TEST, TRAIN, write_vg
 from make_voc import voc_config
 from workflow_trials import ROOT, copy_tree, output, planned, snakemake
 
-from satl.config.catalogue import CATALOGUE, IMAGENET_WEIGHTS
+from satl.config.catalogue import CATALOGUE
 from satl.data.formats import voc
 from satl.models.backbone import initial_weights
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 COCO_WORDS = ("red", "green", "blue", "dark")
 
 
@@ -74,12 +74,12 @@ def shared_files(folder):
     lines = [f"{w} {' '.join(map(str, v))}\n" for w, v in zip(words, vectors, strict=True)]
     (folder / "glove.txt").write_text("".join(lines))
     yield "glove.840B.300d.zip", zip_of((folder / "glove.txt", "glove.840B.300d.txt"))
-    torch.save(initial_weights("resnet18", "random"), folder / "weights.pth")
-    yield IMAGENET_WEIGHTS["resnet18"], (folder / "weights.pth").read_bytes()
+    torch.save(initial_weights("resnet101", "random"), folder / "weights.pth")
+    yield "resnet101-63fe2227.pth", (folder / "weights.pth").read_bytes()
 
 
 def small_paper(sources):
-    """paper.yaml with all its data sets and sections; fewer runs, a smaller network and pictures, a CPU."""
+    """paper.yaml with all its data sets and sections; fewer runs, smaller pictures, a CPU."""
     config = yaml.safe_load((ROOT / "workflow/config/paper.yaml").read_text())
     coco, vg, voc2007 = (config["datasets"][name] for name in ("coco2014", "vg200", "voc2007"))
     for dataset in (coco, voc2007):
@@ -89,7 +89,6 @@ def small_paper(sources):
         "epochs": 1, "batch_size": 6, "resize": 72, "image_size": 64, "threads": 2,
         "precision": "fp32",
     }  # fmt: skip
-    config["model"]["backbone"] = "resnet18"
     few = {"methods": {"satl": {}, "sst": {}}, "known_ratios": [0.5, 0.9], "device": "cpu"}
     config["report"]["reference"] = "sst"
     return {**config, **few, "runs_per_job": 4, "sources": sources}

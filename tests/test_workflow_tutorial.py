@@ -18,7 +18,7 @@ from satl.data.formats.coco import read_coco
 
 ROOT = Path(__file__).parent.parent
 RUN = "results/my/runs/photos/satl/known-as_is/seed-0"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def blocks(text, language):
