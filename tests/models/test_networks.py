@@ -4,7 +4,7 @@ Images are smaller than those that the networks were made for.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
 
 import pytest
@@ -75,9 +75,13 @@ class Case:
     images: torch.Tensor
     side: int
     middle: str | None
+    built: dict = field(default_factory=dict)
 
     def cut(self, frozen):
-        return build_backbone(self.name, self.weights, frozen, self.side)
+        """The backbone; its parts are the same at each call, and not to be changed."""
+        if frozen not in self.built:
+            self.built[frozen] = build_backbone(self.name, self.weights, frozen, self.side)
+        return self.built[frozen]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -130,7 +134,7 @@ def test_a_step_reaches_the_trained_part_alone(case):
 
 def test_nothing_in_training_is_drawn_at_random(case):
     """Runs that are trained side by side share the global generator."""
-    last = case.cut("none").last.train()
+    last = copy.deepcopy(case.cut("none").last).train()
     state = torch.random.get_rng_state()
     last(case.images)
     assert torch.equal(torch.random.get_rng_state(), state)

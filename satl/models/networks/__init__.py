@@ -6,6 +6,7 @@ are cut into; of timm's networks, the first kind that knows how to take one apar
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -74,10 +75,11 @@ def stage_names(name: str, image_size: int | None = None) -> StageNames:
         return build_stages(name, image_size).names
 
 
-def whole_names(name: str) -> list[str]:
+@cache
+def whole_names(name: str) -> tuple[str, ...]:
     """The names in the state_dict of the whole network, which is not built for it."""
     with torch.device("meta"):
-        return list(build_network(name).state_dict())
+        return tuple(build_network(name).state_dict())
 
 
 def input_statistics(name: str) -> Statistics:

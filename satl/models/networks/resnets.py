@@ -30,7 +30,7 @@ def stage_names(name: str) -> StageNames:
     return StageNames(PARTS, PARTS[4:])
 
 
-def stages(name: str, weights: Mapping[str, Tensor] | None, whole: list[str]) -> Stages:
+def stages(name: str, weights: Mapping[str, Tensor] | None, whole: tuple[str, ...]) -> Stages:
     """The feature part; see `satl.models.networks.build_stages`."""
     network: Any = build(name, num_classes=1)
     modules = {part: getattr(network, part) for part in PARTS}

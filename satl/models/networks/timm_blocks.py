@@ -19,7 +19,7 @@ EMBEDDING = "patch_embed"
 
 
 def stages(
-    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: list[str]
+    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: tuple[str, ...]
 ) -> Stages | None:
     """See `satl.models.networks.build_stages`. None: the network is of another kind."""
     with torch.device("meta"):

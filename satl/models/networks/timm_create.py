@@ -83,7 +83,7 @@ def create(name: str, image_size: int | None = None, **options: Any) -> nn.Modul
 
 
 def create_loaded(
-    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: list[str]
+    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: tuple[str, ...]
 ) -> nn.Module:
     """The network without its classifier, with `weights` that timm resizes to the image size.
 

@@ -11,7 +11,7 @@ from satl.models.weights import load_by_name
 
 
 def stages(
-    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: list[str]
+    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: tuple[str, ...]
 ) -> Stages | None:
     """See `satl.models.networks.build_stages`. None: the network is of another kind."""
     try:

@@ -12,7 +12,7 @@ from satl.models.networks.timm_create import create, create_loaded, own_size
 
 
 def stages(
-    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: list[str]
+    name: str, image_size: int | None, weights: Mapping[str, Tensor] | None, whole: tuple[str, ...]
 ) -> Stages:
     """See `satl.models.networks.build_stages`; one stage, and no cut.
 
