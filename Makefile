@@ -23,7 +23,7 @@ run: venv ## run the benchmark on the embedded data set (or: ARGS="--configfile 
 test: venv ## run the tests
 	$(PYTEST) -m "not long" $(ARGS)
 
-test-long: venv ## run the long ones: documents as typed, the paper in miniature, downloads, random kills, compilation
+test-long: venv ## run the long ones: README and tutorial as typed, the paper in miniature, random kills, compilation
 	$(PYTEST) -m long $(ARGS)
 
 bench: venv ## run the speed benchmarks

@@ -15,7 +15,7 @@ from workflow_trials import output, planned, snakemake, write_config
 from satl.data.table import LabelTable
 
 RUNS = "results/tiny/runs/glyphs"
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from conftest import write_coco
 from file_server import Reply, serving
 from workflow_trials import TINY, copy_tree, output, planned, snakemake, write_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 COCO = "data/coco2014"
 
 
