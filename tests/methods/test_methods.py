@@ -136,14 +136,7 @@ def test_thresholds_have_the_columns_of_the_record(trial):
         assert values.shape == (CATEGORIES,)
 
 
-# Methods share a network unless they build one of their own; all are compiled, in training, by
-# tests/test_gpu_settings.py.
-OF_EACH_NETWORK = {method_class(name).build_model: name for name in METHODS}.values()
-
-
-@pytest.mark.parametrize("name", OF_EACH_NETWORK)
-def test_the_network_compiles_as_one_graph(name, backbone):
-    trial = Trial(name, backbone)
+def test_the_network_compiles_as_one_graph(trial):
     trial.model.eval()
     expected = trial.model(trial.maps).logits
     torch._dynamo.reset()
