@@ -61,7 +61,7 @@ def test_a_killed_training_job_goes_on_where_it_was(tree):
     hurry(tree)
     assert process.wait(timeout=100) != 0
     assert not list(tree.glob("results/long/runs/**/run.json"))
-    done = snakemake(tree, "--until", "train", config="long.yaml")
+    done = snakemake(tree, "--until", "report", config="long.yaml")
     assert done.returncode == 0, output(done)
     log = next(tree.glob("results/long/logs/train/glyphs/*/*.log")).read_text()
     assert "epoch 30/30" in log
