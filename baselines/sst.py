@@ -51,7 +51,7 @@ def inter_pseudo_labels(features: Tensor, bank: Tensor, labels: Tensor, margin: 
     Returns:
         (B, C), dtype of `labels`; a category with an empty bank stays as it is.
     """
-    some = bank.any(2).any(1)
+    some = (bank.norm(dim=2) > 0).any(1)
     return add_positive_pseudo_labels((inter_scores(features, bank) >= margin) & some, labels)
 
 

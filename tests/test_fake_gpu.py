@@ -105,18 +105,23 @@ def test_the_gradients_that_are_our_own_stay_on_the_gpu(categories):
     """Called by hand, as the autograd engine has no fake device."""
     with FakeTensorMode(allow_non_fake_inputs=False):
         a, b = torch.empty(BATCH, 196, 32, device=CUDA), torch.empty(categories, 32, device=CUDA)
-        scores = torch.empty(BATCH, 196, categories, device=CUDA)
-        inputs = (a, b, torch.empty(32, device=CUDA))
-        check_gradients(_Scores, inputs, scores)
+        check_gradients(_Scores, (a, b, torch.empty(32, device=CUDA)))
         left, right = (torch.empty(BATCH, categories, 64, device=CUDA) for _ in range(2))
         weight = torch.empty(categories * (categories - 1) // 2, 64, device=CUDA)
-        products = torch.empty(BATCH, len(weight), device=CUDA)
-        check_gradients(_PairProducts, (left, right, weight), products)
+        check_gradients(_PairProducts, (left, right, weight))
 
 
-def check_gradients(function, inputs, grad):
-    saved = SimpleNamespace(saved_tensors=inputs)
-    gradients = function.backward.__wrapped__(saved, grad)
+class Saved(SimpleNamespace):
+    """What a function keeps for the way back."""
+
+    def save_for_backward(self, *tensors):
+        self.saved_tensors = tensors
+
+
+def check_gradients(function, inputs):
+    saved = Saved()
+    result = function.forward(saved, *inputs)
+    gradients = function.backward.__wrapped__(saved, torch.empty_like(result))
     for gradient, tensor in zip(gradients, inputs, strict=True):
         assert gradient.shape == tensor.shape and gradient.device == tensor.device
 

@@ -138,6 +138,13 @@ class Training(Strict):
     )
     flip: bool = Field(True, description="random horizontal flip")
     eval_batch_size: int = Field(64, ge=1)
+    eval_every: int = Field(
+        1,
+        ge=1,
+        description="epochs from one prediction of the test images (and those held out) to the "
+        "next, counted back from the last epoch, which always has one; the epochs without have no "
+        "mAP and cannot be selected",
+    )
     workers: int = setting(
         2, affects="speed", ge=0, description="processes that decode images (0: none)"
     )
@@ -163,6 +170,15 @@ class Training(Strict):
                 "cached_strong_views is set without cached_views: set that too, or leave both out"
             )
         return self
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether test images, and those held out, are predicted after `epoch`, from 1."""
+        return (self.epochs - epoch) % self.eval_every == 0
+
+    @property
+    def evaluations(self) -> int:
+        """After how many epochs they are."""
+        return 1 + (self.epochs - 1) // self.eval_every
 
     def with_own(self, values: Mapping[str, float]) -> "Training":
         """The same protocol with what a method has of its own (`MethodEntry.own_training`)."""

@@ -44,9 +44,10 @@ def views_per_image(training: Training) -> int:
 
 
 def trained_bytes(experiment: Experiment, size: DatasetSize) -> int:
-    """Of one run until it is evaluated: scores of every epoch, and the last training logits."""
+    """Of one run until it is evaluated: scores of its epochs, and the last training logits."""
     logits = 4 * size.train * size.categories
-    return logits + _scores_bytes(experiment, size, experiment.training.epochs)
+    training = experiment.training
+    return logits + _scores_bytes(experiment, size, training.evaluations, training.epochs)
 
 
 def run_bytes(experiment: Experiment, size: DatasetSize) -> int:
@@ -54,14 +55,16 @@ def run_bytes(experiment: Experiment, size: DatasetSize) -> int:
     if experiment.report.keep_scores == "all":
         return trained_bytes(experiment, size)
     selections = 3 if experiment.validation else 2
-    return _scores_bytes(experiment, size, min(selections, experiment.training.epochs))
+    kept = min(selections, experiment.training.evaluations)
+    return _scores_bytes(experiment, size, kept, kept)
 
 
-def _scores_bytes(experiment: Experiment, size: DatasetSize, epochs: int) -> int:
-    """Of `epochs`: logits of the images that are predicted, and pseudo-labels."""
+def _scores_bytes(experiment: Experiment, size: DatasetSize, evaluations: int, epochs: int) -> int:
+    """Logits of the images that are predicted in `evaluations`; pseudo-labels of `epochs`."""
     held_out = round((experiment.validation or 0) * size.train)
-    per_category = 4 * (size.test + held_out) + BYTES_PER_PSEUDO_LABEL * (size.train - held_out)
-    return round(epochs * size.categories * per_category)
+    logits = evaluations * 4 * (size.test + held_out)
+    pseudo_labels = epochs * BYTES_PER_PSEUDO_LABEL * (size.train - held_out)
+    return round(size.categories * (logits + pseudo_labels))
 
 
 def all_run_bytes(experiment: Experiment, sizes: dict[str, DatasetSize]) -> int:

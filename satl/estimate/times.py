@@ -181,16 +181,16 @@ def all_hours(
 ) -> Hours:
     """Of all runs of the experiment, from what their parts cost."""
     training = experiment.training
-    views, epochs = views_per_image(training), training.epochs
+    views, epochs, evaluations = views_per_image(training), training.epochs, training.evaluations
     features = together = alone = 0.0
     for dataset, size in sizes.items() if views else ():
         features += _frozen_seconds(training, size, costs[dataset].shared, views, 1)
     for job in training_jobs(experiment):
         dataset = job.runs[0].dataset
         size, cost = sizes[dataset], costs[dataset]
-        shared = 0.0 if views else _frozen_seconds(training, size, cost.shared, epochs, epochs)
+        shared = 0.0 if views else _frozen_seconds(training, size, cost.shared, epochs, evaluations)
         own = sum(
-            epochs * (_steps(training, size.train) * own.train + size.test * own.test)
+            epochs * _steps(training, size.train) * own.train + evaluations * size.test * own.test
             for own in (cost.methods[experiment.tuned_method(run.method)] for run in job.runs)
         )
         together += shared + own

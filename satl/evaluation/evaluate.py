@@ -134,13 +134,19 @@ def _check_finite(file: Path, logits: Mapping[int, NDArray]) -> None:
 def _courses(
     predictions: EpochFile, test: LabelTable, validation: LabelTable | None
 ) -> dict[str, list[float]]:
-    """mAP of every epoch on the test images, and on the known labels held out, if any are."""
+    """mAP of every epoch on the test images, and on the known labels held out, if any are.
+
+    NaN where it was not predicted (`training.eval_every`); the last epoch always is.
+    """
     tables = {"test": ("logits", test), "validation": ("validation_logits", validation)}
-    return {
-        part: [metrics.known_mean_ap(scores, table.labels) for scores in predictions.arrays[name]]
-        for part, (name, table) in tables.items()
-        if table is not None
-    }
+    courses = {}
+    for part, (name, table) in tables.items():
+        if table is not None:
+            course = [np.nan] * max(predictions.epochs)
+            for epoch, scores in predictions.of(name).items():
+                course[epoch - 1] = metrics.known_mean_ap(scores, table.labels)
+            courses[part] = course
+    return courses
 
 
 def _histogram(training: EpochFile, observed: LabelTable, train: LabelTable) -> dict[str, NDArray]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from satl.models.backbone import Backbone
 from satl.models.outputs import Outputs
+from satl.models.pointwise import PointwiseConv2d
 
 
 class ClassMapNet(nn.Module):
@@ -24,7 +25,7 @@ class ClassMapNet(nn.Module):
     def __init__(self, backbone: Backbone, categories: int, top: int, weight: float) -> None:
         super().__init__()
         self.last_stage = copy.deepcopy(backbone.last).requires_grad_(True)
-        self.class_maps = nn.Conv2d(backbone.channels, categories, kernel_size=1)
+        self.class_maps = PointwiseConv2d(backbone.channels, categories)
         self.pool = partial(pooled, top=top, weight=weight)
 
     def forward(self, feature_maps: Tensor) -> Outputs:

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Categories are taken in groups such that a group's sigmoids have about this many entries: on a
-# CPU they then stay in its cache, while a GPU (not measured) wants few and large kernels.
-CPU_GROUP_ENTRIES = 2**20
+# Channels are taken in groups such that a group's sigmoids have about this many entries: on a CPU
+# they then stay in its cache, while a GPU (not measured) wants few and large kernels.
+CPU_GROUP_ENTRIES = 2**17
 GPU_GROUP_ENTRIES = 2**26
-EXPORTED_GROUP = 8  # categories: an exported graph is one for batches of every size
+# Up to so many entries all channels are one group, whose sigmoids are kept for the way back.
+CPU_KEPT_ENTRIES = 2**20
+EXPORTED_GROUP = 64  # channels: an exported graph is one for batches of every size
 
 
 class SemanticDecoupling(nn.Module):
@@ -21,8 +23,8 @@ class SemanticDecoupling(nn.Module):
     coefficient is tanh(a_p * b_c) · w with w = fc4.weight · fc3.weight; and as
     tanh x = 2 σ(2x) - 1, it is σ(a_p * 2 b_c) · 2w, whose σ is computed much faster. The
     parameters are those of the published module (the biases of fc3 and fc4, kept for its
-    state_dict, get no gradient), and only a group of categories is ever laid out over positions
-    and channels.
+    state_dict, get no gradient), and only a group of channels is ever laid out over positions
+    and categories.
 
     Args:
         feature_dim: D, channels of the feature map.
@@ -55,45 +57,56 @@ class SemanticDecoupling(nn.Module):
 
 
 class _Scores(torch.autograd.Function):
-    """scores[b, p, c] = σ(a[b, p] * b[c]) · w, keeping no σ but a lone group's."""
+    """scores[b, p, c] = σ(a[b, p] * b[c]) · w, keeping no σ but a lone group's.
+
+    Channels come first: each is then an outer product of positions and categories, and what is
+    summed over channels, positions or categories is a product with a matrix.
+    """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
-        groups = _groups(a, b)
-        scores = []
-        for group in groups:
-            sigma = _sigma(a, group)
-            scores.append(sigma @ w)
-        ctx.save_for_backward(a, b, w, *([sigma] if len(groups) == 1 else []))
-        return torch.cat(scores, 2)
+        size = _group_size(a, b)
+        keys, queries = a.flatten(0, 1).T.contiguous(), b.T.contiguous()
+        scores = a.new_zeros(keys.shape[1] * len(b))
+        for key, query, weight in zip(
+            keys.split(size), queries.split(size), w.split(size), strict=True
+        ):
+            sigma = _sigma(key, query)
+            scores = scores + weight @ sigma.flatten(1)
+        ctx.save_for_backward(keys, queries, w, *([sigma] if size >= len(w) else []))
+        ctx.size = size
+        return scores.view(*a.shape[:2], len(b))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        a, b, w, *kept = ctx.saved_tensors
-        grad_a, grad_w = torch.zeros_like(a), torch.zeros_like(w)
-        grad_b = []
-        start = 0
-        for group in _groups(a, b):
-            slope = grad[:, :, start : start + len(group)].contiguous()
-            start += len(group)
-            sigma = kept[0] if kept else _sigma(a, group)
-            grad_w += slope.reshape(-1) @ sigma.view(-1, len(w))
+        keys, queries, w, *kept = ctx.saved_tensors
+        slope = grad.flatten(0, 1).contiguous()
+        grad_keys, grad_queries, grad_w = map(torch.empty_like, (keys, queries, w))
+        for start in range(0, len(w), ctx.size):
+            group = slice(start, start + ctx.size)
+            key, query, weight = keys[group], queries[group], w[group].unsqueeze(1)
+            sigma = kept[0] if kept else _sigma(key, query)
+            grad_w[group] = sigma.flatten(1) @ slope.flatten()
             # slope · σ (1 - σ), in as few passes over memory as can be; w comes in last.
-            inner = sigma * slope.unsqueeze(3)
+            inner = sigma * slope
             inner.addcmul_(inner, sigma, value=-1)
-            grad_a += (inner * group).sum(2).mul_(w)
-            grad_b.append(inner.mul_(a.unsqueeze(2)).sum((0, 1)).mul_(w))
-        return grad_a, torch.cat(grad_b), grad_w
+            grad_keys[group] = (inner @ query.unsqueeze(2)).squeeze(2) * weight
+            grad_queries[group] = (key.unsqueeze(1) @ inner).squeeze(1) * weight
+        return grad_keys.T.view(*grad.shape[:2], len(w)), grad_queries.T, grad_w
 
 
-def _groups(a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+def _group_size(a: Tensor, b: Tensor) -> int:
+    """How many channels of (B, P, I) and (C, I) are laid out at once."""
     if torch.compiler.is_exporting():
-        return b.split(EXPORTED_GROUP)
-    entries = CPU_GROUP_ENTRIES if a.device.type == "cpu" else GPU_GROUP_ENTRIES
-    return b.split(max(1, entries // max(1, a.numel())))
+        return EXPORTED_GROUP
+    on_cpu = a.device.type == "cpu"
+    channels, per_channel = len(b.T), max(1, a.shape[0] * a.shape[1] * len(b))
+    if channels * per_channel <= (CPU_KEPT_ENTRIES if on_cpu else GPU_GROUP_ENTRIES):
+        return max(1, channels)
+    return max(1, (CPU_GROUP_ENTRIES if on_cpu else GPU_GROUP_ENTRIES) // per_channel)
 
 
-def _sigma(a: Tensor, group: Tensor) -> Tensor:
-    """(B, P, I) and (G, I) to (B, P, G, I)."""
-    return (a.unsqueeze(2) * group).sigmoid_()
+def _sigma(key: Tensor, query: Tensor) -> Tensor:
+    """(G, N) and (G, C) to (G, N, C)."""
+    return (key.unsqueeze(2) * query.unsqueeze(1)).sigmoid_()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from satl.models.backbone import Backbone
 from satl.models.decoupling import SemanticDecoupling
 from satl.models.outputs import Outputs
+from satl.models.pointwise import PointwiseConv2d
 
 
 class PerCategoryLinear(nn.Module):
@@ -42,7 +43,7 @@ class SemanticDecouplingNet(nn.Module):
         super().__init__()
         self.last_stage = copy.deepcopy(backbone.last).requires_grad_(True)
         self.project = nn.Sequential(
-            nn.Conv2d(backbone.channels, feature_dim, kernel_size=1, bias=False),
+            PointwiseConv2d(backbone.channels, feature_dim, bias=False),
             nn.BatchNorm2d(feature_dim),
         )
         self.decoupling = SemanticDecoupling(feature_dim, attention_dim, word_embeddings.shape[1])

@@ -4,8 +4,9 @@ Written by `satl train`:
     config.yaml           what was run: data set, method and options, known ratio, seed, protocol
     metrics.jsonl         one line per epoch: losses, learning rate, seconds, pseudo-label counts
     thresholds.parquet    per epoch and category: thresholds and score statistics (logits)
-    predictions.npz       test logits of every epoch, (E, N_test, C) float32; where images are held
-                          out, `validation_logits` of theirs
+    predictions.npz       test logits of every epoch that is evaluated (training.eval_every), its
+                          `epochs`, (E, N_test, C) float32; where images are held out,
+                          `validation_logits` of theirs
     training_scores.npz   pseudo-labels of every epoch, (E, N_train, C) int8, and the training
                           logits of the last epoch, (N_train, C) float32
                           (once evaluated, both hold the selected `epochs` alone, and no training

@@ -1,9 +1,10 @@
 """Trainings of an experiment as others than their own process see them. Imports no array code.
 
 A training in the store (satl.runs.store) has, for each epoch that is saved, a file
-`checkpoint/epoch-NNNN.npz` with predicted_logits, pseudo_labels and train_logits, and, for those
-who watch, `metrics` (the epoch's line of metrics.jsonl, as text) and the THRESHOLDS. A finished
-training has the files of a run folder in their place.
+`checkpoint/epoch-NNNN.npz` with pseudo_labels, train_logits, predicted_logits where the epoch is
+evaluated (training.eval_every), and, for those who watch, `metrics` (the epoch's line of
+metrics.jsonl, as text) and the THRESHOLDS. A finished training has the files of a run folder in
+their place.
 """
 
 import json

@@ -40,7 +40,8 @@ class History:
         Args:
             metrics: one line of metrics.jsonl, with its `epoch`, from 1.
             thresholds: (C,) values per column of thresholds.parquet.
-            arrays: predicted_logits, pseudo_labels and train_logits.
+            arrays: pseudo_labels, train_logits and, of epochs with an evaluation,
+                predicted_logits.
         """
         rows = self._rows(metrics["epoch"], thresholds)
         self.metrics.append(metrics)
@@ -65,9 +66,9 @@ class History:
             write_arrays(epoch_file(self.folder, epoch), **self.unwritten[epoch])
             del self.unwritten[epoch]
 
-    def arrays(self) -> list[dict[str, np.ndarray]]:
-        """predicted_logits, pseudo_labels and train_logits of every finished epoch."""
-        return [self.of_epoch(line["epoch"]) for line in self.metrics]
+    def arrays(self) -> dict[int, dict[str, np.ndarray]]:
+        """Those given to `add`, of every finished epoch, by its number, from 1."""
+        return {line["epoch"]: self.of_epoch(line["epoch"]) for line in self.metrics}
 
     def of_epoch(self, epoch: int) -> dict[str, np.ndarray]:
         """Those of one finished epoch, from 1."""

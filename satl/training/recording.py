@@ -39,6 +39,7 @@ def write_run_folder(
 ) -> None:
     """Write the files of a finished run (satl.runs.folder) to `folder`; run.json comes last."""
     epochs = run.history.arrays()
+    evaluated = [epoch for epoch in epochs if shared.training.evaluates(epoch)]
     write_yaml(folder / "config.yaml", config)
     lines = [json.dumps(line) for line in run.history.metrics]
     write_text(folder / "metrics.jsonl", "\n".join(lines) + "\n")
@@ -47,15 +48,15 @@ def write_run_folder(
     categories = np.array(spec.observed.categories, dtype=np.str_)
     write_arrays(
         folder / "predictions.npz",
-        **_by_part(shared, np.stack([epoch["predicted_logits"] for epoch in epochs])),
-        epochs=np.arange(1, len(epochs) + 1),
+        **_by_part(shared, np.stack([epochs[epoch]["predicted_logits"] for epoch in evaluated])),
+        epochs=np.array(evaluated),
         categories=categories,
     )
     write_arrays(
         folder / "training_scores.npz",
-        pseudo_labels=np.stack([epoch["pseudo_labels"] for epoch in epochs]),
-        logits=epochs[-1]["train_logits"],
-        epochs=np.arange(1, len(epochs) + 1),
+        pseudo_labels=np.stack([epoch["pseudo_labels"] for epoch in epochs.values()]),
+        logits=epochs[max(epochs)]["train_logits"],
+        epochs=np.array([*epochs]),
         image_ids=spec.observed.image_ids,
         categories=categories,
     )

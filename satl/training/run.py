@@ -65,7 +65,6 @@ class TrainingRun:
         self.checkpoint, self.history = Checkpoint(folder), History(observed.categories, folder)
         self.labels = torch.from_numpy(observed.labels).to(device)
         self.optimizer = build_optimizer(model, method, training, device)
-        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.strong_view = method.wants_strong_view(method.options)
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "method"))
         self.epoch, self.step = 0, 0
@@ -100,8 +99,6 @@ class TrainingRun:
         return outputs.float(lambda: autocast(self.device, self.training.precision))
 
     def _update(self) -> None:
-        gradients = [p.grad for p in self.trained if p.grad is not None]
-        self.record.note_if_bad(self.step - 1, largest_magnitude(gradients))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * group["rate_factor"]
         self.optimizer.step()
@@ -128,13 +125,14 @@ class TrainingRun:
         return min(size, self.steps - step // size * size)
 
     def check_finite(self) -> None:
-        """Raises Diverged, naming the step, where a loss or gradient of this epoch was not finite.
+        """Raises Diverged, naming the step, where a loss of this epoch was not finite.
 
-        Asks the device, which must finish all its work first.
+        A gradient that is not finite makes weights of Adam's that are not, and these the loss of
+        the next step. Asks the device, which must finish all its work first.
         """
         step = int(self.record.first_bad_step)
         if step >= 0:
-            raise self._diverged(f"the loss or its gradient is not finite at step {step + 1} of")
+            raise self._diverged(f"the loss is not finite at step {step + 1} of")
 
     def _check_weights(self) -> None:
         values = (*self.model.state_dict().values(), *self.method.parameters())
@@ -154,18 +152,18 @@ class TrainingRun:
         with autocast(self.device, self.training.precision):
             return self.model(features).logits.float()
 
-    def end_epoch(self, predicted: np.ndarray) -> None:
+    def end_epoch(self, predicted: np.ndarray | None) -> None:
         """Enter the epoch into the history; `save` writes it.
 
         Args:
-            predicted: (N, C) logits of the images that it was tried on.
+            predicted: (N, C) logits of the images that it was tried on; none: it was not.
 
         Raises:
             Diverged: something is not finite; the last checkpoint stays as it was.
         """
         self.check_finite()
         self._check_weights()
-        if not np.isfinite(predicted).all():
+        if predicted is not None and not np.isfinite(predicted).all():
             raise self._diverged(f"predicted scores are not finite after step {self.step} of")
         self.whole = False
         means = self.record.mean_losses(self.steps)
@@ -181,13 +179,13 @@ class TrainingRun:
             "pseudo_negatives": int((pseudo < 0).sum()),
         }
         arrays = {
-            "predicted_logits": predicted,
+            **({} if predicted is None else {"predicted_logits": predicted}),
             "pseudo_labels": pseudo,
             "train_logits": self.record.logits.cpu().numpy(),
         }
         self.history.add(metrics, self.method.thresholds(), arrays)
         self.epoch, self.step = self.epoch + 1, 0
-        if self.best is not None:
+        if self.best is not None and predicted is not None:
             self.best.consider(self.epoch, self.model, predicted)
         self.times = EpochTimes()
         self.record = EpochRecord.empty(self.labels)

@@ -149,12 +149,14 @@ class Trainer:
         return run in self.runs
 
     def _end_epoch(self, epoch: int, stop: StopRequest) -> None:
-        for run, logits in self._predict(epoch, stop):
+        evaluated = self.training.evaluates(epoch + 1)
+        predicted = self._predict(epoch, stop) if evaluated else dict.fromkeys(self._at(epoch))
+        for run, logits in predicted.items():
             self._drop_if_diverged(run, run.end_epoch, logits)
         if time.monotonic() - self.last_save >= EPOCH_CHECKPOINT_SECONDS:
             self._save_all()
 
-    def _predict(self, epoch: int, stop: StopRequest) -> list[tuple[TrainingRun, np.ndarray]]:
+    def _predict(self, epoch: int, stop: StopRequest) -> dict[TrainingRun, np.ndarray]:
         """The (N, C) logits of each healthy run in `epoch`, of the images that it is tried on."""
         parts: dict[TrainingRun, list[Tensor]] = {run: [] for run in self._at(epoch)}
         start = time.perf_counter()
@@ -165,7 +167,7 @@ class Trainer:
             self._pause_point(stop)
             if not self._at(epoch):
                 break
-        return [(run, torch.cat(parts[run]).cpu().numpy()) for run in self._at(epoch)]
+        return {run: torch.cat(parts[run]).cpu().numpy() for run in self._at(epoch)}
 
     def _out_of_memory(self, error: torch.OutOfMemoryError) -> UserError:
         earlier = self._save_all()

@@ -9,6 +9,7 @@ from satl.models import decoupling as module
 @pytest.mark.parametrize("group_entries", [2**22, 200, 1], ids=["one group", "several", "each"])
 def test_golden_output_attention_and_gradient(monkeypatch, group_entries):
     monkeypatch.setattr(module, "CPU_GROUP_ENTRIES", group_entries)
+    monkeypatch.setattr(module, "CPU_KEPT_ENTRIES", group_entries)
     g = {key: torch.from_numpy(value) for key, value in golden("semantic_decoupling").items()}
     layer = SemanticDecoupling(feature_dim=16, attention_dim=10, word_dim=12)
     layer.load_state_dict({k.replace("_", "."): v for k, v in g.items() if k.startswith("fc")})
@@ -24,6 +25,7 @@ def test_golden_output_attention_and_gradient(monkeypatch, group_entries):
 @pytest.mark.parametrize("group_entries", [2**22, 30])
 def test_gradients_of_the_fused_scores(monkeypatch, group_entries):
     monkeypatch.setattr(module, "CPU_GROUP_ENTRIES", group_entries)
+    monkeypatch.setattr(module, "CPU_KEPT_ENTRIES", group_entries)
     torch.manual_seed(0)
     shapes = ((2, 3, 4), (5, 4), (4,))
     inputs = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]

@@ -55,7 +55,7 @@ class EpochReader:
                 if "metrics" in arrays:  # else it was saved before there were followers
                     thresholds = pd.DataFrame({name: arrays[name] for name in THRESHOLDS})
                     line = json.loads(str(arrays["metrics"]))
-                    yield line, thresholds, arrays["predicted_logits"], _time(file)
+                    yield line, thresholds, arrays.get("predicted_logits"), _time(file)
 
     def _finished(self, training: Path, known: set[int]) -> Iterator[tuple]:
         folder = RunFolder(training)
@@ -64,7 +64,7 @@ class EpochReader:
         if not new:
             return
         thresholds, predictions = folder.thresholds(), folder.predictions()
-        # All of them, until the run is evaluated.
+        # Of all that have an evaluation, until the run is evaluated.
         epochs = predictions.get("epochs", np.array([line["epoch"] for line in lines]))
         logits = dict(zip(epochs.tolist(), predictions["logits"], strict=True))
         for line in new:
