@@ -8,7 +8,8 @@ class PointwiseConv2d(nn.Conv2d):
     """`nn.Conv2d` of kernel size 1, with the same parameters.
 
     On a CPU, and for maps in channels-last order, the product of all positions with the weights
-    takes a fraction of the convolution's time where maps are small (5 x 5: a quarter).
+    takes two thirds of the convolution's time or less where maps are small (5 x 5), and no more
+    where they are large (14 x 14).
 
     Args:
         channels_in, channels_out: of the maps.
