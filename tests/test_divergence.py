@@ -85,7 +85,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_noticed(tmp_path, shared, spec
 
     def update(run):
         if (run.epoch, run.step) == (1, 2):
-            run.optimizer.param_groups[0]["params"][0].grad.view(-1)[0] = torch.inf
+            run.trained[0].grad.view(-1)[0] = torch.inf
         real(run)
 
     with monkeypatch.context() as patch:

@@ -21,4 +21,5 @@ class PointwiseConv2d(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, channels_in, H, W) maps to (B, channels_out, H, W), in channels-last order."""
-        return F.linear(maps.movedim(1, 3), self.weight.flatten(1), self.bias).movedim(3, 1)
+        positions = maps.movedim(1, 3).contiguous()  # the same bits however `maps` lie in memory
+        return F.linear(positions, self.weight.flatten(1), self.bias).movedim(3, 1)

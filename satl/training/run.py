@@ -65,6 +65,7 @@ class TrainingRun:
         self.checkpoint, self.history = Checkpoint(folder), History(observed.categories, folder)
         self.labels = torch.from_numpy(observed.labels).to(device)
         self.optimizer = build_optimizer(model, method, training, device)
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.strong_view = method.wants_strong_view(method.options)
         self.generator = torch.Generator(device).manual_seed(derive_seed(seed, "method"))
         self.epoch, self.step = 0, 0
