@@ -90,7 +90,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_noticed(tmp_path, shared, spec
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingRun, "_update", update)
-        with pytest.raises(UserError, match="the loss is not finite at step 3 of"):
+        with pytest.raises(UserError, match="the loss or its gradient is not finite at step 2 of"):
             train(shared, specs[:1])
     saved = Checkpoint(next(shared.store.rglob("state.pt")).parent).load(shared.device)
     assert saved["epoch"] == 1

@@ -17,7 +17,7 @@ class EpochRecord:
     losses: dict[str, Tensor]  # sums over the steps
     pseudo_labels: Tensor  # (N, C) int8
     logits: Tensor  # (N, C) float32, as the model gave them in training
-    first_bad_step: Tensor  # from 0: the first with a loss that is not finite; -1: none
+    first_bad_step: Tensor  # from 0: the first with a loss or gradient not finite; -1: none
 
     @classmethod
     def empty(cls, labels: Tensor) -> "EpochRecord":
@@ -38,7 +38,12 @@ class EpochRecord:
         self.logits[indices] = logits.detach()
         if result.pseudo_labels is not None:
             self.pseudo_labels[indices] = result.pseudo_labels
-        bad = ~torch.isfinite(sum(result.losses.values())) & (self.first_bad_step < 0)
+        self.note_if_bad(step, sum(result.losses.values()))
+
+    @torch.no_grad()
+    def note_if_bad(self, step: int, value: Tensor) -> None:
+        """Remember `step` where the scalar `value` is not finite, unless an earlier one was."""
+        bad = ~torch.isfinite(value) & (self.first_bad_step < 0)
         self.first_bad_step.masked_fill_(bad, step)
 
     def mean_losses(self, steps: int) -> dict[str, float]:

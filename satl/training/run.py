@@ -100,6 +100,8 @@ class TrainingRun:
         return outputs.float(lambda: autocast(self.device, self.training.precision))
 
     def _update(self) -> None:
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        self.record.note_if_bad(self.step - 1, largest_magnitude(gradients))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * group["rate_factor"]
         self.optimizer.step()
@@ -126,14 +128,13 @@ class TrainingRun:
         return min(size, self.steps - step // size * size)
 
     def check_finite(self) -> None:
-        """Raises Diverged, naming the step, where a loss of this epoch was not finite.
+        """Raises Diverged, naming the step, where a loss or gradient of this epoch was not finite.
 
-        A gradient that is not finite makes weights of Adam's that are not, and these the loss of
-        the next step. Asks the device, which must finish all its work first.
+        Asks the device, which must finish all its work first.
         """
         step = int(self.record.first_bad_step)
         if step >= 0:
-            raise self._diverged(f"the loss is not finite at step {step + 1} of")
+            raise self._diverged(f"the loss or its gradient is not finite at step {step + 1} of")
 
     def _check_weights(self) -> None:
         values = (*self.model.state_dict().values(), *self.method.parameters())

@@ -114,7 +114,7 @@ def test_a_diverged_run_has_failed_and_its_neighbour_is_kept(results):
     good, bad = SATL.runs
     in_training(results, bad)
     trained(good.within(results / "trained") / "abc")  # Snakemake has deleted the job's outputs
-    why = "the loss is not finite"
+    why = "the loss or its gradient is not finite"
     text = f"dropped: satl known-0.50: {why}\n{BAR.format(20, '2.00batch/s')}\n"
     text += f"satl train: error: satl known-0.50: {why}\n"
     log(results, SATL, text, age=1)
