@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from trials import apart, spec
+from trials import Interrupted, apart, spec, stop_before_step
 
 from satl.config import Training
 from satl.data.holdout import hold_out
@@ -14,7 +14,6 @@ from satl.evaluation.evaluate import evaluate
 from satl.runs.folder import RunFolder
 from satl.runs.model_facts import read_facts
 from satl.training.engine import train
-from satl.training.run import TrainingRun
 
 EPOCHS, EVERY, EVALUATED = 6, 2, [2, 4, 6]
 
@@ -37,16 +36,10 @@ def test_evaluations_are_counted_back_from_the_last_epoch(epochs, every, evaluat
 @pytest.mark.usefixtures("every_epoch_saves")
 def test_the_same_training_with_fewer_predictions(tmp_path, shared, observed, monkeypatch):
     train(evaluating(apart(shared), 1), [spec(observed, tmp_path / "all")])
-    real = TrainingRun.train_step
-
-    def step(run, *arguments):
-        if run.epoch == 3:
-            raise KeyboardInterrupt
-        real(run, *arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrainingRun, "train_step", step)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        done = stop_before_step(patch, 13)
         train(evaluating(shared, EVERY), [spec(observed, tmp_path / "some")])
+    assert done[-1] == (2, 3), "three epochs of four steps"
     train(evaluating(shared, EVERY), [spec(observed, tmp_path / "some")])  # resumes in between
     every, some = RunFolder(tmp_path / "all"), RunFolder(tmp_path / "some")
     assert some.predictions()["epochs"].tolist() == EVALUATED

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from trials import TRAINING, apart, same_numbers, spec
+from trials import TRAINING, Interrupted, apart, same_numbers, spec, stop_before_step
 
 from satl.config import parse
 from satl.core.errors import UserError
@@ -94,10 +94,6 @@ def test_the_first_best_counts_and_the_last_where_no_map_is_defined(monkeypatch,
     assert best.weights["bias"].item() == chosen
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.mark.usefixtures("every_epoch_saves")
 def test_a_resumed_run_keeps_the_same_weights(tmp_path, shared, parts, monkeypatch):
     observed, held_out, _ = parts
@@ -107,16 +103,10 @@ def test_a_resumed_run_keeps_the_same_weights(tmp_path, shared, parts, monkeypat
     run = replace(spec(observed, tmp_path / "run"), held_out=held_out)
     train(apart(both), [replace(run, folder=tmp_path / "whole")])
     assert facts(tmp_path / "whole")["epoch"] == 1
-    real = TrainingRun.train_step
-
-    def step(self, *arguments):
-        if self.epoch == 3:
-            raise Interrupted
-        real(self, *arguments)
-
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(TrainingRun, "train_step", step)
+        done = stop_before_step(patch, 10)
         train(both, [run])
+    assert done[-1] == (2, 2), "three epochs of three steps"
     train(both, [run])
     assert facts(tmp_path / "run") == facts(tmp_path / "whole")
     first, second = weights(tmp_path / "run"), weights(tmp_path / "whole")

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from trials import TRAINING, apart, same_numbers, spec
+from trials import TRAINING, Interrupted, apart, same_numbers, spec, stop_before_step
 
 from satl import cli
 from satl.core.errors import UserError
@@ -26,27 +26,9 @@ STEPS = 4  # in each of the three epochs
 pytestmark = pytest.mark.usefixtures("every_epoch_saves")
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.fixture
 def every_step_saves(monkeypatch):
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
-
-
-def stop_before_step(monkeypatch, number, error=Interrupted):
-    """Raise at the start of that training step, counted from 1; gives a list of those done."""
-    real, done = TrainingRun.train_step, []
-
-    def step(run, *arguments):
-        if len(done) + 1 == number:
-            raise error
-        done.append((run.epoch, run.step))
-        real(run, *arguments)
-
-    monkeypatch.setattr(TrainingRun, "train_step", step)
-    return done
 
 
 @pytest.mark.parametrize("stop_at", [1, 5, 9])

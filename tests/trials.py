@@ -15,6 +15,7 @@ from satl.training import trainer
 from satl.training.context import RunSpec, TrainingContext
 from satl.training.engine import train
 from satl.training.epoch import EpochTimes
+from satl.training.run import TrainingRun
 
 TRAINING = Training(
     epochs=3, batch_size=5, learning_rate=3e-3, lr_step=2, resize=18, image_size=16, workers=0,
@@ -69,6 +70,24 @@ def apart(shared):
 def spec(observed, folder, method="satl", **options):
     checked = checked_method(method, MethodEntry(method=method, options=options))
     return RunSpec("x", "shapes", method, method, *checked, observed, folder)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def stop_before_step(monkeypatch, number, error=Interrupted):
+    """Raise at the start of that training step, counted from 1; gives a list of those done."""
+    real, done = TrainingRun.train_step, []
+
+    def step(run, *arguments):
+        if len(done) + 1 == number:
+            raise error
+        done.append((run.epoch, run.step))
+        real(run, *arguments)
+
+    monkeypatch.setattr(TrainingRun, "train_step", step)
+    return done
 
 
 def same_numbers(first: Path, second: Path) -> None:
