@@ -18,7 +18,7 @@ from satl.config import Model
 from satl.core.labels import UNKNOWN
 from satl.methods.base import Progress
 from satl.methods.parts.blending_method import BlendingMethod, BlendingOptions
-from satl.methods.parts.prototypes import renewal_due
+from satl.methods.parts.prototypes import occupied, renewal_due
 from satl.models.backbone import Backbone
 from satl.models.graph_net import GraphOutputs
 
@@ -80,7 +80,7 @@ class DSRB(BlendingMethod[DSRBOptions]):
     ) -> tuple[Tensor, Tensor]:
         rows = torch.arange(labels.shape[1], device=labels.device)
         others = self.prototypes[rows, quadrant(outputs.attention)]
-        eligible = (labels == UNKNOWN) & others.any(2)
+        eligible = (labels == UNKNOWN) & occupied(others)
         scores = outputs.logits.detach().masked_fill(~eligible, -torch.inf)
         best = scores.topk(min(self.options.top, labels.shape[1]), dim=1).indices
         chosen = torch.zeros_like(eligible).scatter(1, best, True)

@@ -14,7 +14,7 @@ from satl.config import Model
 from satl.losses import partial_bce
 from satl.methods.base import Context, Progress, StepResult
 from satl.methods.parts.graph_method import GraphMethod, PairOptions, PrototypeOptions
-from satl.methods.parts.prototypes import FeatureBank, Prototypes
+from satl.methods.parts.prototypes import FeatureBank, Prototypes, occupied
 from satl.methods.parts.transfer import (
     add_positive_pseudo_labels,
     inter_scores,
@@ -108,7 +108,7 @@ class HST(GraphMethod[HSTOptions]):
 
     def _contrast(self, cosines: Tensor, labels: Tensor) -> Tensor:
         """Mean of 1 - y cos over known labels of categories that have prototypes."""
-        counted = (labels != 0) & self.prototypes.centres.any(2).any(1)
+        counted = (labels != 0) & occupied(self.prototypes.centres).any(1)
         sense = -1 if self.options.prototype_term == "paper" else 1
         terms = (1 + sense * labels * cosines) * counted
         return terms.sum() / counted.sum().clamp(min=1)

@@ -14,7 +14,7 @@ from satl.methods.base import Progress
 from satl.methods.parts.blending import blend_instances
 from satl.methods.parts.blending_method import BlendingMethod, BlendingOptions
 from satl.methods.parts.graph_method import PrototypeOptions
-from satl.methods.parts.prototypes import FeatureBank, Prototypes
+from satl.methods.parts.prototypes import FeatureBank, Prototypes, occupied
 from satl.models.backbone import Backbone
 from satl.models.graph_net import GraphOutputs
 
@@ -49,7 +49,7 @@ class SARB(BlendingMethod[SARBOptions]):
         self, outputs: GraphOutputs, labels: Tensor, progress: Progress
     ) -> tuple[Tensor, Tensor]:
         centres = self.prototypes.centres
-        count = centres.any(2).sum(1)
+        count = occupied(centres).sum(1)
         drawn = torch.randint(
             centres.shape[1], (), generator=progress.generator, device=labels.device
         )

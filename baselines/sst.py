@@ -13,7 +13,7 @@ from satl.config import Model
 from satl.losses import partial_bce
 from satl.methods.base import Progress, StepResult
 from satl.methods.parts.graph_method import GraphMethod, PairOptions
-from satl.methods.parts.prototypes import FeatureBank
+from satl.methods.parts.prototypes import FeatureBank, occupied
 from satl.methods.parts.transfer import (
     add_positive_pseudo_labels,
     inter_scores,
@@ -51,7 +51,7 @@ def inter_pseudo_labels(features: Tensor, bank: Tensor, labels: Tensor, margin: 
     Returns:
         (B, C), dtype of `labels`; a category with an empty bank stays as it is.
     """
-    some = (bank.norm(dim=2) > 0).any(1)
+    some = occupied(bank).any(1)
     return add_positive_pseudo_labels((inter_scores(features, bank) >= margin) & some, labels)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from satl.core.labels import POSITIVE, UNKNOWN
 from satl.losses import pair_indices
+from satl.methods.parts.prototypes import occupied
 
 
 def intra_scores(pair_logits: Tensor, labels: Tensor) -> Tensor:
@@ -41,11 +42,8 @@ def inter_scores(features: Tensor, bank: Tensor) -> Tensor:
         (B, C) in [-1, 1]; 0 for a category whose bank is empty.
     """
     # The mean of cosines is the product with the mean of unit vectors: no (B, C, K, D) tensor.
-    bank = bank.float()
-    length = bank.norm(dim=2)
-    filled = length > 0
-    share = torch.where(filled, 1 / length, 0) / filled.sum(1, keepdim=True).clamp(min=1)
-    direction = (share.unsqueeze(1) @ bank).squeeze(1)
+    count = occupied(bank).sum(1).clamp(min=1)
+    direction = F.normalize(bank.float(), dim=2).sum(1) / count.unsqueeze(1)
     return (F.normalize(features.float(), dim=2) * direction).sum(2)
 
 

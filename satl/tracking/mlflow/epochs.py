@@ -64,7 +64,7 @@ class EpochReader:
         if not new:
             return
         thresholds, predictions = folder.thresholds(), folder.predictions()
-        # Of all that have an evaluation, until the run is evaluated.
+        # Of every epoch that was predicted, until `satl evaluate` keeps those that are selected.
         epochs = predictions.get("epochs", np.array([line["epoch"] for line in lines]))
         logits = dict(zip(epochs.tolist(), predictions["logits"], strict=True))
         for line in new:
