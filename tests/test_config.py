@@ -317,11 +317,15 @@ def test_the_schema_accepts_every_method_by_its_defaults(method, schema):
     schema.validate(changed(methods=renamed))
 
 
-@pytest.mark.parametrize(("name", "epochs"), [("tuned", 12), ("all-methods", 8)])
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [("tuned", 12), ("all-methods", 8), ("ablation", 24), ("weight-decay", 48)],
+)
 def test_configs_of_the_embedded_data_share_one_protocol(name, epochs):
     """So that their numbers may be set side by side; held-out images and length aside."""
     first, other = (
-        load(Path(__file__).parents[1] / f"workflow/config/{file}.yaml") for file in ("demo", name)
+        load(Path(__file__).parents[1] / f"workflow/config/{file}.yaml")
+        for file in ("converged", name)
     )
     assert other.datasets == first.datasets
     assert other.model == first.model
@@ -329,3 +333,18 @@ def test_configs_of_the_embedded_data_share_one_protocol(name, epochs):
     same = {"cached_strong_views": None, "epochs": first.training.epochs}
     assert other.training.model_copy(update=same) == first.training
     assert other.seeds == first.seeds
+
+
+def test_the_quick_run_differs_from_the_long_one_in_its_size_alone():
+    quick, long = (
+        load(Path(__file__).parents[1] / f"workflow/config/{file}.yaml")
+        for file in ("demo", "converged")
+    )
+    assert quick.methods == long.methods
+    assert quick.seeds == long.seeds
+    (pictures,) = quick.datasets.values()
+    assert {"glyphs": pictures.model_copy(update={"train_images": 1500})} == long.datasets
+    width = {"feature_dim": 64, "attention_dim": 32}
+    assert quick.model.model_copy(update=width) == long.model
+    length = {"epochs": 48, "eval_every": 2}
+    assert quick.training.model_copy(update=length) == long.training
