@@ -342,9 +342,9 @@ def test_the_quick_run_differs_from_the_long_one_in_its_size_alone():
     )
     assert quick.methods == long.methods
     assert quick.seeds == long.seeds
-    (pictures,) = quick.datasets.values()
-    assert {"glyphs": pictures.model_copy(update={"train_images": 1500})} == long.datasets
-    width = {"feature_dim": 64, "attention_dim": 32}
-    assert quick.model.model_copy(update=width) == long.model
-    length = {"epochs": 48, "eval_every": 2}
-    assert quick.training.model_copy(update=length) == long.training
+    (pictures,) = long.datasets.values()
+    assert quick.datasets == {"glyphs": pictures.model_copy(update={"train_images": 500})}
+    width = {"feature_dim": 48, "attention_dim": 16}
+    assert quick.model == long.model.model_copy(update=width)
+    length = {"epochs": 24, "eval_every": 4}
+    assert quick.training == long.training.model_copy(update=length)
