@@ -15,7 +15,7 @@ from satl.runs.folder import RunFolder
 from satl.training.cache_features import cache_features
 from satl.training.engine import train
 from satl.training.feature_file import FeatureFile, description_of, write
-from satl.training.features import CachedFeatures
+from satl.training.features import CPU_PIXELS, CachedFeatures, frozen_features
 from satl.training.schedule import learning_rate, one_cycle
 
 CPU = torch.device("cpu")
@@ -78,6 +78,23 @@ def test_the_same_features_give_the_same_bits(cached, observed, tmp_path):
     same_numbers(tmp_path / "a", tmp_path / "b")
     fingerprint = RunFolder(tmp_path / "a").run()["fingerprint"]
     assert len(fingerprint["inputs"]["train_features"]) == 64
+
+
+@pytest.mark.parametrize(("side", "parts"), [(256, [8, 8, 4]), (1024, [1] * 3)])
+def test_a_cpu_takes_few_images_at_once_and_computes_the_same(side, parts):
+    seen = []
+
+    def halve(images):
+        seen.append(len(images))
+        assert len(images) == 1 or images[:, 0].numel() <= CPU_PIXELS
+        return torch.nn.functional.avg_pool2d(images, side // 2)
+
+    images = torch.randint(0, 256, (sum(parts), 3, side, side), dtype=torch.uint8)
+    maps = frozen_features(halve, images, "fp32", mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert seen == parts
+    corner = images[:, :, : side // 2, : side // 2].double().mean((2, 3)) / 127.5 - 1
+    assert maps.shape == (len(images), 3, 2, 2)
+    assert torch.allclose(maps[:, :, 0, 0].double(), corner, atol=1e-5)
 
 
 def test_of_a_transformer_that_is_cut_tokens_are_kept(shared, observed, tmp_path):

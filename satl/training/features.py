@@ -30,6 +30,9 @@ from satl.training.precision import autocast
 
 # Features of the test images do not change while their stages are frozen; small ones are kept.
 KEPT_FEATURES_BYTES = 256 * 2**20
+# How many pixels of images a CPU takes at once: the maps of more are so large that the C library
+# has each of them mapped anew, at a page fault for every 4 kB (20 images of 160 x 160).
+CPU_PIXELS = 2**19
 
 Batches = Sequence[Sequence[int]]
 
@@ -216,6 +219,16 @@ def frozen_features(
 
     `mean` and `std` are those of the backbone's inputs.
     """
-    images = normalise(images, mean, std).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
-        return frozen(images)
+        maps = [
+            frozen(normalise(part, mean, std).contiguous(memory_format=torch.channels_last))
+            for part in images.split(_images_at_once(images))
+        ]
+    return maps[0] if len(maps) == 1 else torch.cat(maps)
+
+
+def _images_at_once(images: Tensor) -> int:
+    """How many of (B, 3, S, S) images go through the frozen stages together."""
+    if images.device.type != "cpu":
+        return len(images)
+    return max(1, CPU_PIXELS // images[0, 0].numel())
