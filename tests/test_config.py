@@ -317,29 +317,36 @@ def test_the_schema_accepts_every_method_by_its_defaults(method, schema):
     schema.validate(changed(methods=renamed))
 
 
-@pytest.mark.parametrize(
-    ("name", "epochs"),
-    [("tuned", 12), ("all-methods", 8), ("ablation", 24), ("weight-decay", 48)],
-)
-def test_configs_of_the_embedded_data_share_one_protocol(name, epochs):
-    """So that their numbers may be set side by side; held-out images and length aside."""
-    first, other = (
-        load(Path(__file__).parents[1] / f"workflow/config/{file}.yaml")
-        for file in ("converged", name)
-    )
+def embedded(name):
+    return load(Path(__file__).parents[1] / f"workflow/config/{name}.yaml")
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("ablation", 24), ("weight-decay", 48)])
+def test_what_explains_the_long_run_has_its_protocol(name, epochs):
+    """So that their numbers may be set side by side; length aside."""
+    first, other = embedded("converged"), embedded(name)
     assert other.datasets == first.datasets
     assert other.model == first.model
     assert other.training.epochs == epochs
-    same = {"cached_strong_views": None, "epochs": first.training.epochs}
+    same = {"epochs": first.training.epochs}
     assert other.training.model_copy(update=same) == first.training
     assert other.seeds == first.seeds
 
 
+@pytest.mark.parametrize("name", ["all-methods", "tuned"])
+def test_what_extends_the_quick_run_has_its_protocol(name):
+    first, other = embedded("demo"), embedded(name)
+    (pictures,), (others,) = first.datasets.values(), other.datasets.values()
+    trained = others.train_images * (1 - (other.validation or 0))
+    assert trained == pictures.train_images
+    assert others.model_copy(update={"train_images": pictures.train_images}) == pictures
+    assert other.model == first.model
+    assert other.training.model_copy(update={"cached_strong_views": None}) == first.training
+    assert other.seeds == first.seeds
+
+
 def test_the_quick_run_differs_from_the_long_one_in_its_size_alone():
-    quick, long = (
-        load(Path(__file__).parents[1] / f"workflow/config/{file}.yaml")
-        for file in ("demo", "converged")
-    )
+    quick, long = embedded("demo"), embedded("converged")
     assert quick.methods == long.methods
     assert quick.seeds == long.seeds
     (pictures,) = long.datasets.values()
