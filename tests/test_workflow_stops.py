@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,22 @@ def tree(tmp_path):
     """A source tree in which nothing has run."""
     copy_tree(tmp_path)
     return tmp_path
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
+def test_a_network_that_is_too_large_for_a_cpu_is_pointed_out(tree):
+    network = {"backbone": "resnet101", "weights": "random"}
+    warnings = []
+    for changes in (
+        {"model": network},
+        {"model": network, "device": "cpu"},
+        {"model": network | {"frozen": "all"}, "training": {"cached_views": 2}},
+    ):
+        write_config(tree, **{"device": "auto", **changes})
+        done = snakemake(tree, "--until", "prepare")
+        assert done.returncode == 0, output(done)
+        warnings.append(re.findall(r"No GPU here .*: resnet101 .* at 32 pixels", output(done)))
+    assert [len(found) for found in warnings] == [1, 0, 0]
 
 
 @pytest.mark.parametrize(

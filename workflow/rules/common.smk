@@ -121,10 +121,28 @@ onstart:
         write_text(Path(CONFIG), f"# resolved from {CONFIG_OWNER}\n{text}")
     except UserError as error:
         raise WorkflowError(str(error))
+    if is_slow_here():
+        logger.warning(
+            f"No GPU here (no nvidia-smi): {EXPERIMENT.model.backbone} is trained on the CPU at "
+            f"{EXPERIMENT.training.image_size} pixels, in hours to days a run. Without a GPU, take "
+            "a frozen network whose feature maps are computed once: `model` and `training` of "
+            "my.yaml in README.md. `device: cpu` says that you mean it."
+        )
     start_follower()
 
 
 LOGS_BEFORE = {}
+
+
+def is_slow_here():
+    """Whether a large network is to be trained on the CPU, presumably by oversight.
+
+    A user's first config is likely to have the defaults, those of the published protocol.
+    """
+    images_every_epoch = EXPERIMENT.training.cached_views is None
+    large = EXPERIMENT.model.backbone != "tiny"
+    unplanned = EXPERIMENT.device == "auto" and not GPUS and workflow.local_exec
+    return unplanned and large and images_every_epoch
 
 
 def start_follower():
