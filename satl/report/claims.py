@@ -8,6 +8,7 @@ from satl.config import Known
 from satl.report.inference import Difference
 from satl.report.statistics import Comparisons, Scores, equal_to_best
 
+MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "\N{EN DASH}"
 
 CLAIM_NOTE = (
@@ -70,9 +71,14 @@ def difference_notes(comparisons: Comparisons, known: Sequence[Known]) -> list[s
     ]
 
 
-def signed(value: float) -> str:
-    """A difference with its sign, or a dash."""
-    return NO_VALUE if pd.isna(value) else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+def signed(value: float, digits: int = 2) -> str:
+    """A difference with its sign, which zero has not, or a dash."""
+    if pd.isna(value):
+        return NO_VALUE
+    size = f"{abs(value):.{digits}f}"
+    if float(size) == 0:
+        return size
+    return f"{'+' if value > 0 else MINUS}{size}"
 
 
 def interval(difference: Difference) -> str:

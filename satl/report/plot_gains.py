@@ -10,6 +10,7 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullLocator
 
+from satl.report.claims import signed
 from satl.report.style import FAINT, INK, WIDE
 
 NAMED = 90  # categories: more names than this cannot be read
@@ -69,7 +70,7 @@ def _draw_gains(axes: Axes, table: pd.DataFrame) -> AxesImage:
     axes.spines[:].set_visible(False)
     _write_beside(axes, -0.85, "mean", FAINT)
     for place, mean in enumerate(table.mean(axis="columns")):
-        _write_beside(axes, place, f"{mean:+.1f}".replace("-", "\N{MINUS SIGN}"), INK)
+        _write_beside(axes, place, signed(mean, digits=1), INK)
     return image
 
 

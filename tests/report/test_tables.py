@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from satl.core.errors import UserError
+from satl.report.claims import signed
 from satl.report.render import csv, latex, markdown, page
 from satl.report.render_differences import csv as differences_csv
 from satl.report.tables import result_tables
@@ -47,6 +48,20 @@ def result_table(experiment, dataset, runs):
 def cells(table, block, method):
     rows = {row.method: row for row in table.blocks[block].rows}
     return rows[method].cells
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1.234, 2, "+1.23"),
+        (-1.25, 1, "−1.2"),
+        (-0.0002, 2, "0.00"),
+        (0.0, 1, "0.0"),
+        (math.nan, 2, "–"),
+    ],
+)
+def test_a_difference_has_a_sign_unless_it_is_shown_as_zero(value, digits, text):
+    assert signed(value, digits) == text
 
 
 def test_mean_and_deviation_over_seeds():
