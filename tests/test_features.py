@@ -15,7 +15,8 @@ from satl.runs.folder import RunFolder
 from satl.training.cache_features import cache_features
 from satl.training.engine import train
 from satl.training.feature_file import FeatureFile, description_of, write
-from satl.training.features import CPU_PIXELS, CachedFeatures, frozen_features
+from satl.training.features import CachedFeatures, frozen_features
+from satl.training.few_at_once import CPU_PIXELS
 from satl.training.schedule import learning_rate, one_cycle
 
 CPU = torch.device("cpu")

@@ -17,6 +17,7 @@ from satl.data.images.loading import loaded
 from satl.data.images.prefetch import prefetch
 from satl.data.images.tolerant import TolerantImages
 from satl.training.feature_file import as_stored
+from satl.training.few_at_once import few_at_once
 from satl.training.model_file import TrainedModel
 from satl.training.precision import autocast, prepare_torch
 
@@ -51,7 +52,7 @@ class Predictor:
     def logits(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) uint8 images of `training.image_size` on the device: (B, C) float32."""
         with autocast(self.device, self.training.precision):
-            maps = self.network.feature_maps(images)
+            maps = few_at_once(self.network.feature_maps, images)
         if self.training.cached_views:  # as it was trained: on maps out of a file
             maps = as_stored(maps)
         with autocast(self.device, self.training.precision):

@@ -26,13 +26,11 @@ from satl.data.images.strong import StrongAugmentation, strong_draws
 from satl.data.table import LabelTable
 from satl.models.backbone import Backbone
 from satl.training.feature_file import FeatureFile
+from satl.training.few_at_once import few_at_once
 from satl.training.precision import autocast
 
 # Features of the test images do not change while their stages are frozen; small ones are kept.
 KEPT_FEATURES_BYTES = 256 * 2**20
-# How many pixels of images a CPU takes at once: the maps of more are so large that the C library
-# has each of them mapped anew, at a page fault for every 4 kB (20 images of 160 x 160).
-CPU_PIXELS = 2**19
 
 Batches = Sequence[Sequence[int]]
 
@@ -219,16 +217,10 @@ def frozen_features(
 
     `mean` and `std` are those of the backbone's inputs.
     """
+
+    def stages(part: Tensor) -> Tensor:
+        scaled = normalise(part, mean, std)
+        return frozen(scaled.contiguous(memory_format=torch.channels_last))
+
     with autocast(images.device, precision):
-        maps = [
-            frozen(normalise(part, mean, std).contiguous(memory_format=torch.channels_last))
-            for part in images.split(_images_at_once(images))
-        ]
-    return maps[0] if len(maps) == 1 else torch.cat(maps)
-
-
-def _images_at_once(images: Tensor) -> int:
-    """How many of (B, 3, S, S) images go through the frozen stages together."""
-    if images.device.type != "cpu":
-        return len(images)
-    return max(1, CPU_PIXELS // images[0, 0].numel())
+        return few_at_once(stages, images)

@@ -48,6 +48,20 @@ def test_they_are_in_other_protocols_too(kept, test_table, training):
     assert np.array_equal(predicted(folder, test_table.paths()), recorded(folder))
 
 
+def test_as_in_training_few_images_at_once_go_through_the_frozen_stages(
+    kept, test_table, monkeypatch
+):
+    predictor = Predictor(read_model(kept()), CPU)
+    pixels = predictor.training.image_size**2
+    monkeypatch.setattr("satl.training.few_at_once.CPU_PIXELS", 2 * pixels)
+    sizes = []
+    predictor.network.frozen.register_forward_hook(
+        lambda module, inputs, maps: sizes.append(len(inputs[0]))
+    )
+    assert len([*predictor.predict(test_table.paths())]) == sum(sizes)
+    assert max(sizes) == 2
+
+
 @pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18", "test_vit"])
 @pytest.mark.parametrize("frozen", ["all", "none"])
 def test_they_are_with_other_backbones(tmp_path, shared, observed, test_table, backbone, frozen):
