@@ -124,8 +124,8 @@ onstart:
     if is_slow_here():
         logger.warning(
             f"No GPU here (no nvidia-smi): {EXPERIMENT.model.backbone} is trained on the CPU at "
-            f"{EXPERIMENT.training.image_size} pixels, in hours to days a run. Without a GPU, take "
-            "a frozen network whose feature maps are computed once: `model` and `training` of "
+            f"{EXPERIMENT.training.image_size} pixels, which may take days. Without a GPU, take a "
+            "frozen network whose feature maps are computed once: `model` and `training` of "
             "my.yaml in README.md. `device: cpu` says that you mean it."
         )
     start_follower()
