@@ -3,9 +3,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 
-from satl.config import load, parse, read_options
+from satl.config import load, parse
 from satl.core.errors import UserError
 from satl.core.places import METHODS
 from satl.methods.registry import checked_methods, method_class
@@ -34,14 +33,6 @@ VG = {
 
 def changed(**changes):
     return {**MINIMAL, **changes}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "workflow/config").glob("*.yaml")), ids=str)
-def test_the_configs_of_the_project_are_valid(path, schema):
-    experiment = load(path)
-    schema.validate(yaml.safe_load(path.read_text()))
-    for name, entry in experiment.methods.items():
-        read_options(method_class(entry.method).Options, entry.options, name)
 
 
 def test_the_resolved_config_reads_back():
@@ -315,43 +306,3 @@ def test_the_schema_accepts_every_method_by_its_defaults(method, schema):
         schema.validate(changed(methods={method: options}))
     renamed = {"mine": {"method": method, **defaults}}
     schema.validate(changed(methods=renamed))
-
-
-def embedded(name):
-    return load(Path(__file__).parents[1] / f"workflow/config/{name}.yaml")
-
-
-@pytest.mark.parametrize(("name", "epochs"), [("ablation", 24), ("weight-decay", 48)])
-def test_what_explains_the_long_run_has_its_protocol(name, epochs):
-    """So that their numbers may be set side by side; length aside."""
-    first, other = embedded("converged"), embedded(name)
-    assert other.datasets == first.datasets
-    assert other.model == first.model
-    assert other.training.epochs == epochs
-    same = {"epochs": first.training.epochs}
-    assert other.training.model_copy(update=same) == first.training
-    assert other.seeds == first.seeds
-
-
-@pytest.mark.parametrize("name", ["all-methods", "tuned"])
-def test_what_extends_the_quick_run_has_its_protocol(name):
-    first, other = embedded("demo"), embedded(name)
-    (pictures,), (others,) = first.datasets.values(), other.datasets.values()
-    trained = others.train_images * (1 - (other.validation or 0))
-    assert trained == pictures.train_images
-    assert others.model_copy(update={"train_images": pictures.train_images}) == pictures
-    assert other.model == first.model
-    assert other.training.model_copy(update={"cached_strong_views": None}) == first.training
-    assert other.seeds == first.seeds
-
-
-def test_the_quick_run_differs_from_the_long_one_in_its_size_alone():
-    quick, long = embedded("demo"), embedded("converged")
-    assert quick.methods == long.methods
-    assert quick.seeds == long.seeds
-    (pictures,) = long.datasets.values()
-    assert quick.datasets == {"glyphs": pictures.model_copy(update={"train_images": 500})}
-    width = {"feature_dim": 48, "attention_dim": 16}
-    assert quick.model == long.model.model_copy(update=width)
-    length = {"epochs": 24, "eval_every": 4}
-    assert quick.training == long.training.model_copy(update=length)

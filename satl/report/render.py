@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 
 from satl.report import render_differences
-from satl.report.claims import NO_VALUE
+from satl.report.claims import MINUS, NO_VALUE
 from satl.report.table import Cell, Table
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", NO_VALUE: "--", "\N{MINUS SIGN}": "$-$", "<": r"\textless{}",
+    "±": r"$\pm$", NO_VALUE: "--", MINUS: "$-$", "<": r"\textless{}",
 }  # fmt: skip
 MARKDOWN_SPECIAL = {mark: f"\\{mark}" for mark in "\\`*_|<>[]"}
 
