@@ -1,5 +1,7 @@
 """The section `tune`: which trials there are, what they train with, and which win."""
 
+from itertools import product
+
 import pandas as pd
 import pytest
 from fake_runs import experiment, write_runs
@@ -56,6 +58,29 @@ def test_weight_decay_is_drawn_beside_the_rest():
     assert rates == [entry.learning_rate for entry in tuned().trials.values()]
 
 
+GRID = {
+    "trials": "grid",
+    "learning_rate": [1e-3, 1e-2],
+    "weight_decay": [0.0, 1e-4, 1e-3],
+    "options": {"satl": {"q": [0.8, 0.9]}},
+}
+
+
+def test_a_grid_has_every_combination_once():
+    trials = tuned(tune=GRID).trials
+    points = [
+        (entry.method, entry.learning_rate, entry.weight_decay, entry.options.get("q"))
+        for entry in trials.values()
+    ]
+    plain = list(product(["partial_bce"], [1e-3, 1e-2], [0.0, 1e-4, 1e-3], [None]))
+    assert points == plain + list(product(["satl"], [1e-3, 1e-2], [0.0, 1e-4, 1e-3], [0.8, 0.9]))
+    assert list(trials)[-1] == "satl-trial-012"
+    alone = tuned(tune={"trials": "grid", "options": {"satl": {"q": [0.8, 0.9]}}}).trials
+    assert [(entry.method, entry.options) for entry in alone.values()] == [
+        ("satl", {"q": 0.8}), ("satl", {"q": 0.9}),
+    ]  # fmt: skip
+
+
 def test_the_resolved_config_is_read_back_with_the_same_trials():
     own = {"learning_rate": 2e-3, "weight_decay": "1e-2", "q": 0.9}
     config = tuned(methods={"satl": own, "partial_bce": {}})
@@ -76,6 +101,16 @@ def test_the_resolved_config_is_read_back_with_the_same_trials():
             r"low \(1\.?0?\) must be below",
         ),
         ({"tune": TUNE | {"learning_rate": {"low": 0, "high": 1, "log": True}}}, "low above 0"),
+        (
+            {"tune": GRID | {"weight_decay": {"low": 1e-4, "high": 1e-2}}},
+            "weight_decay: trials: grid needs a list of values",
+        ),
+        (
+            {"tune": GRID | {"options": {"satl": {"q": {"low": 0.8, "high": 0.9}}}}},
+            "options.satl.q: trials: grid needs a list of values",
+        ),
+        ({"tune": {"trials": "grid"}}, "needs lists of values, and there are none"),
+        ({"tune": TUNE | {"trials": "gird"}}, r"tune.trials.*'grid'"),
         ({"methods": {"satl": {"learning_rate": -1}}, "tune": None}, "greater than 0"),
         ({"methods": {"satl": {"weight_decay": -1}}, "tune": None}, r"weight_decay: .*or equal"),
         (
@@ -136,3 +171,21 @@ def test_tuned_methods_have_a_table_and_figures_of_their_own(tmp_path):
     assert not list((tmp_path / "figures").glob("*trial*"))
     options = pd.read_csv(tmp_path / "tables" / "tuned-options.csv")
     assert set(options.chosen_by) == {"tuned", "oracle"}
+
+
+def test_candidates_are_averaged_over_what_they_were_trained_on(tmp_path):
+    config = tuned(tune=GRID)
+    write_runs(config, tmp_path)
+    runs = evaluated_runs(config, tmp_path)
+    write_report(config, tmp_path)
+    table = pd.read_csv(tmp_path / "tables" / "tuned-candidates.csv").set_index("candidate")
+    assert list(table.index) == list(config.trained)
+    assert set(table.runs) == {2 * 2}
+    of_it = [run for run in runs if run.key.method == "satl-trial-012"]
+    last = table.loc["satl-trial-012"]
+    assert (last.method, last.learning_rate, last.weight_decay) == ("satl", 1e-2, 1e-3)
+    assert last.options == "q=0.9"
+    for column, score in (("validation_mAP", by_held_out), ("test_mAP", by_test)):
+        assert last[column] == pytest.approx(sum(map(score, of_it)) / len(of_it))
+    own = result_tables(config, "glyphs", runs)[1]
+    assert any("every combination listed" in note for note in own.notes)

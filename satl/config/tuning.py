@@ -1,8 +1,9 @@
-"""The section `tune` of the experiment file: a random search, judged without the ground truth."""
+"""The section `tune` of the experiment file: a search, judged without the ground truth."""
 
 import math
 import random
-from typing import Annotated, Any
+from itertools import product
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,10 +42,17 @@ class Interval(Strict):
 Range = Interval | Annotated[list[Any], Field(min_length=2, description="one of these values")]
 
 
-class Tuning(Strict):
-    """A random search of the same size for every method (docs/statistics.md)."""
+# What a trial trains with: of OWN_TRAINING, and of the method's options.
+Point = tuple[dict[str, float], dict[str, Any]]
 
-    trials: int = Field(ge=1, le=999, description="of each method, beside its options as given")
+
+class Tuning(Strict):
+    """A search of all methods: at random, with as many trials for each, or over a grid."""
+
+    trials: Annotated[int, Field(ge=1, le=999)] | Literal["grid"] = Field(
+        description="random ones of each method, beside its options as given; grid: every "
+        "combination of the values listed"
+    )
     learning_rate: Range | None = Field(
         None, description="drawn for every method: {low, high, log}, or a list of values"
     )
@@ -56,17 +64,49 @@ class Tuning(Strict):
     )
     seed: int = Field(0, ge=0, description="of the draws")
 
-    def draw(self, method: str, trial: int) -> tuple[dict[str, float], dict[str, Any]]:
-        """What is drawn of OWN_TRAINING, and the options, of a trial of `method`."""
-        stream = random.Random(f"{self.seed} {method} {trial}")
-        ranges = {key: getattr(self, key) for key in OWN_TRAINING}
-        own = {key: _draw(range_, stream) for key, range_ in ranges.items() if range_ is not None}
+    @model_validator(mode="after")
+    def _check(self) -> "Tuning":
+        if self.trials == "grid":
+            own = {key: getattr(self, key) for key in OWN_TRAINING}
+            if not any(own.values()) and not any(self.options.values()):
+                raise ValueError("trials: grid needs lists of values, and there are none")
+            options = {
+                f"options.{method}.{name}": values
+                for method, ranges in self.options.items()
+                for name, values in ranges.items()
+            }
+            for key, values in (own | options).items():
+                if isinstance(values, Interval):
+                    raise ValueError(f"{key}: trials: grid needs a list of values, not an interval")
+        return self
+
+    def points(self, method: str) -> list[Point]:
+        """What the trials of `method` train with, in their order."""
+        own = {key: getattr(self, key) for key in OWN_TRAINING if getattr(self, key) is not None}
         options = self.options.get(method, {})
-        return own, {name: _draw(options[name], stream) for name in sorted(options)}
+        options = {name: options[name] for name in sorted(options)}
+        if self.trials == "grid":
+            split = len(own)
+            if not own and not options:
+                return []
+            return [
+                (
+                    dict(zip(own, values[:split], strict=True)),
+                    dict(zip(options, values[split:], strict=True)),
+                )
+                for values in product(*own.values(), *options.values())
+            ]
+        streams = [
+            random.Random(f"{self.seed} {method} {trial}") for trial in range(1, self.trials + 1)
+        ]
+        return [(_draw(own, stream), _draw(options, stream)) for stream in streams]
 
 
-def _draw(values: Interval | list[Any], stream: random.Random) -> Any:
-    return stream.choice(values) if isinstance(values, list) else values.draw(stream)
+def _draw(ranges: dict[str, Interval | list[Any]], stream: random.Random) -> dict[str, Any]:
+    return {
+        key: stream.choice(values) if isinstance(values, list) else values.draw(stream)
+        for key, values in ranges.items()
+    }
 
 
 def trial_name(method: str, trial: int) -> str:
@@ -77,9 +117,9 @@ def trial_name(method: str, trial: int) -> str:
 def trials_of(tuning: Tuning, methods: dict[str, MethodEntry]) -> dict[str, MethodEntry]:
     """The trials of all methods by name: satl-trial-001, …."""
     return {
-        trial_name(method, trial): _trial(entry, *tuning.draw(method, trial))
+        trial_name(method, trial): _trial(entry, *point)
         for method, entry in methods.items()
-        for trial in range(1, tuning.trials + 1)
+        for trial, point in enumerate(tuning.points(method), start=1)
     }
 
 

@@ -14,7 +14,7 @@ from satl.report.render import RENDERERS
 from satl.report.summary import summary_of, write_summary
 from satl.report.table import Table
 from satl.report.tables import result_tables
-from satl.report.tuned import chosen_options
+from satl.report.tuned import candidates, chosen_options
 from satl.runs.evaluated import evaluated_runs
 
 
@@ -42,8 +42,9 @@ def write_report(experiment: Experiment, results: Path) -> None:
     for table in chain(*tables.values()):
         made += _write_table(table, base / "tables")
     if experiment.tune:
-        made.append(base / "tables" / "tuned-options.csv")
-        write_text(made[-1], chosen_options(experiment, runs).to_csv(index=False))
+        for name, rows in {"options": chosen_options, "candidates": candidates}.items():
+            made.append(base / "tables" / f"tuned-{name}.csv")
+            write_text(made[-1], rows(experiment, runs).to_csv(index=False))
     made += write_figures(experiment, runs, base / "figures")
     write_page(experiment, runs, tables, made, base / "index.html")
     _remove_stale((base / "tables", base / "figures"), made)

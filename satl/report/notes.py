@@ -55,8 +55,10 @@ def selection_notes(experiment: Experiment) -> list[str]:
 def tuning_notes(experiment: Experiment) -> list[str]:
     """How the options of tuned methods are chosen."""
     assert experiment.tune is not None
+    trials = experiment.tune.trials
+    searched = "every combination listed" if trials == "grid" else f"{trials} random trials"
     return [
-        f"Tuned: of the options as given and {experiment.tune.trials} random trials, each method "
+        f"Tuned: of the options as given and {searched}, each method "
         "takes, for each known ratio and seed, those with the highest mAP at the last epoch on "
         f"the known labels of {100 * experiment.validation:.0f} % of the training images, which no "
         "method trains on. Tuned on test takes those that the ground truth of the test images "

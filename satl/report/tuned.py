@@ -8,6 +8,7 @@ the ground truth would have chosen stands beside it, to show how much the search
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -86,13 +87,39 @@ def chosen_options(experiment: Experiment, runs: list[Run]) -> pd.DataFrame:
                     "seed": key.seed,
                     "chosen_by": name,
                     "run": best.key.method,
-                    **{key: best.config["training"][key] for key in OWN_TRAINING},
-                    "options": _drawn(experiment, best),
+                    **_trained_with(experiment, best),
                     "validation_mAP": by_held_out(best),
                     "test_mAP": by_test(best),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def candidates(experiment: Experiment, runs: list[Run]) -> pd.DataFrame:
+    """How each candidate does on average: what one setting for all known ratios is chosen by.
+
+    Columns dataset, method, candidate, learning_rate, weight_decay, options, runs (how many there
+    are), and the means over them of validation_mAP and test_mAP: comparable where `runs` is equal.
+    """
+    rows = pd.DataFrame(
+        {
+            "dataset": run.key.dataset,
+            "method": experiment.tuned_method(run.key.method),
+            "candidate": run.key.method,
+            **_trained_with(experiment, run),
+            "validation_mAP": by_held_out(run),
+            "test_mAP": by_test(run),
+        }
+        for run in runs
+    )
+    *same, _, _ = rows.columns
+    means = {"runs": "sum", "validation_mAP": "mean", "test_mAP": "mean"}
+    return rows.assign(runs=1).groupby(same, sort=False).agg(means).reset_index()
+
+
+def _trained_with(experiment: Experiment, run: Run) -> dict[str, Any]:
+    own = {key: run.config["training"][key] for key in OWN_TRAINING}
+    return own | {"options": _drawn(experiment, run)}
 
 
 def _drawn(experiment: Experiment, run: Run) -> str:
