@@ -81,6 +81,17 @@ def test_a_grid_has_every_combination_once():
     ]  # fmt: skip
 
 
+def test_a_grid_does_not_try_again_what_is_given():
+    training = {"learning_rate": 1e-2, "weight_decay": 1e-4}
+    given = {"partial_bce": {}, "satl": {"q": 0.9, "weight_decay": 0.0}}
+    trials = tuned(tune=GRID, training=training, methods=given).trials
+    points = [(entry.method, entry.learning_rate, entry.weight_decay) for entry in trials.values()]
+    assert points.count(("partial_bce", 1e-2, 1e-4)) == 0
+    assert points.count(("satl", 1e-2, 0.0)) == 1  # with q = 0.8
+    assert len(trials) == (6 - 1) + (12 - 1)
+    assert "satl-trial-011" in trials
+
+
 def test_the_resolved_config_is_read_back_with_the_same_trials():
     own = {"learning_rate": 2e-3, "weight_decay": "1e-2", "q": 0.9}
     config = tuned(methods={"satl": own, "partial_bce": {}})

@@ -228,7 +228,7 @@ class Experiment(Strict):
     @cached_property
     def trials(self) -> dict[str, MethodEntry]:
         """The trials of `tune`; none without it."""
-        return trials_of(self.tune, self.methods) if self.tune else {}
+        return trials_of(self.tune, self.methods, self.training) if self.tune else {}
 
     @property
     def trained(self) -> dict[str, MethodEntry]:

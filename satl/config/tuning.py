@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from satl.config.methods import OWN_TRAINING, MethodEntry
+from satl.config.training import Training
 from satl.core.strict import Name, Strict
 
 TRIAL = "-trial-"
@@ -51,7 +52,7 @@ class Tuning(Strict):
 
     trials: Annotated[int, Field(ge=1, le=999)] | Literal["grid"] = Field(
         description="random ones of each method, beside its options as given; grid: every "
-        "combination of the values listed"
+        "other combination of the values listed"
     )
     learning_rate: Range | None = Field(
         None, description="drawn for every method: {low, high, log}, or a list of values"
@@ -114,13 +115,23 @@ def trial_name(method: str, trial: int) -> str:
     return f"{method}{TRIAL}{trial:03d}"
 
 
-def trials_of(tuning: Tuning, methods: dict[str, MethodEntry]) -> dict[str, MethodEntry]:
+def trials_of(
+    tuning: Tuning, methods: dict[str, MethodEntry], training: Training
+) -> dict[str, MethodEntry]:
     """The trials of all methods by name: satl-trial-001, …."""
-    return {
-        trial_name(method, trial): _trial(entry, *point)
-        for method, entry in methods.items()
-        for trial, point in enumerate(tuning.points(method), start=1)
-    }
+    trials = {}
+    for method, entry in methods.items():
+        points = [_trial(entry, *point) for point in tuning.points(method)]
+        if tuning.trials == "grid":
+            points = [point for point in points if not _same(point, entry, training)]
+        trials |= {trial_name(method, trial): point for trial, point in enumerate(points, start=1)}
+    return trials
+
+
+def _same(trial: MethodEntry, given: MethodEntry, training: Training) -> bool:
+    """Whether a trial is the method as given, which is a candidate anyway."""
+    with_own = [training.with_own(entry.own_training) for entry in (trial, given)]
+    return trial.options == given.options and with_own[0] == with_own[1]
 
 
 def _trial(entry: MethodEntry, own: dict[str, float], options: dict[str, Any]) -> MethodEntry:
