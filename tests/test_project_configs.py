@@ -27,37 +27,41 @@ def embedded(name):
     return load(CONFIGS / f"{name}.yaml")
 
 
-@pytest.mark.parametrize(("name", "epochs"), [("ablation", 24), ("weight-decay", 48)])
-def test_what_explains_the_long_run_has_its_protocol(name, epochs):
-    """So that their numbers may be set side by side; length aside."""
-    first, other = embedded("converged"), embedded(name)
-    assert other.datasets == first.datasets
-    assert other.model == first.model
-    assert other.training.epochs == epochs
-    same = {"epochs": first.training.epochs}
-    assert other.training.model_copy(update=same) == first.training
-    assert other.seeds == first.seeds
+OWN = ("learning_rate", "weight_decay")
 
 
-@pytest.mark.parametrize("name", ["all-methods", "tuned"])
+def without_own(training):
+    """The protocol, but for what a method may have of its own."""
+    return training.model_dump(exclude={*OWN, "cached_strong_views"})
+
+
+@pytest.mark.parametrize("name", ["all-methods", "tuned", "rates", "ablation"])
 def test_what_extends_the_quick_run_has_its_protocol(name):
+    """So that their numbers may be set side by side; learning rates and weight decays aside."""
     first, other = embedded("demo"), embedded(name)
     (pictures,), (others,) = first.datasets.values(), other.datasets.values()
     trained = others.train_images * (1 - (other.validation or 0))
     assert trained == pictures.train_images
     assert others.model_copy(update={"train_images": pictures.train_images}) == pictures
     assert other.model == first.model
-    assert other.training.model_copy(update={"cached_strong_views": None}) == first.training
+    assert without_own(other.training) == without_own(first.training)
     assert other.seeds == first.seeds
 
 
-def test_the_quick_run_differs_from_the_long_one_in_its_size_alone():
-    quick, long = embedded("demo"), embedded("converged")
-    assert quick.methods == long.methods
-    assert quick.seeds == long.seeds
-    (pictures,) = long.datasets.values()
-    assert quick.datasets == {"glyphs": pictures.model_copy(update={"train_images": 500})}
-    width = {"feature_dim": 48, "attention_dim": 16}
-    assert quick.model == long.model.model_copy(update=width)
-    length = {"epochs": 24, "eval_every": 4}
-    assert quick.training == long.training.model_copy(update=length)
+def own(experiment, method):
+    return tuple(getattr(experiment.training_of(method), key) for key in OWN)
+
+
+def test_methods_of_the_quick_run_have_rates_among_which_known_labels_chose():
+    first, rates = embedded("demo"), embedded("rates")
+    assert rates.methods.keys() == first.methods.keys()
+    for method in first.methods:
+        tried = {own(rates, n) for n in rates.trained if rates.tuned_method(n) == method}
+        assert len(tried) == 8
+        assert own(first, method) in tried
+
+
+def test_what_takes_satl_apart_has_its_rates_of_the_quick_run():
+    first, other = embedded("demo"), embedded("ablation")
+    for method in first.methods.keys() & other.methods.keys():
+        assert own(other, method) == own(first, method)
