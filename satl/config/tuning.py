@@ -119,7 +119,7 @@ def trials_of(
     tuning: Tuning, methods: dict[str, MethodEntry], training: Training
 ) -> dict[str, MethodEntry]:
     """The trials of all methods by name: satl-trial-001, …."""
-    trials = {}
+    trials: dict[str, MethodEntry] = {}
     for method, entry in methods.items():
         points = [_trial(entry, *point) for point in tuning.points(method)]
         if tuning.trials == "grid":
