@@ -121,7 +121,7 @@ def test_the_resolved_config_is_read_back_with_the_same_trials():
             "options.satl.q: trials: grid needs a list of values",
         ),
         ({"tune": {"trials": "grid"}}, "needs lists of values, and there are none"),
-        ({"tune": TUNE | {"trials": "gird"}}, r"tune.trials.*'grid'"),
+        ({"tune": TUNE | {"trials": "random"}}, r"tune.trials.*'grid'"),
         ({"methods": {"satl": {"learning_rate": -1}}, "tune": None}, "greater than 0"),
         ({"methods": {"satl": {"weight_decay": -1}}, "tune": None}, r"weight_decay: .*or equal"),
         (
