@@ -98,9 +98,12 @@ def chosen_options(experiment: Experiment, runs: list[Run]) -> pd.DataFrame:
 def candidates(experiment: Experiment, runs: list[Run]) -> pd.DataFrame:
     """How each candidate does on average: what one setting for all known ratios is chosen by.
 
-    Columns dataset, method, candidate, learning_rate, weight_decay, options, runs (how many there
-    are), and the means over them of validation_mAP and test_mAP: comparable where `runs` is equal.
+    Method by method, columns dataset, method, candidate, learning_rate, weight_decay, options,
+    runs (how many there are), and the means over them of validation_mAP and test_mAP: comparable
+    where `runs` is equal.
     """
+    methods = list(experiment.methods)
+    by_method = sorted(runs, key=lambda run: methods.index(experiment.tuned_method(run.key.method)))
     rows = pd.DataFrame(
         {
             "dataset": run.key.dataset,
@@ -110,11 +113,11 @@ def candidates(experiment: Experiment, runs: list[Run]) -> pd.DataFrame:
             "validation_mAP": by_held_out(run),
             "test_mAP": by_test(run),
         }
-        for run in runs
+        for run in by_method
     )
     *same, _, _ = rows.columns
     means = {"runs": "sum", "validation_mAP": "mean", "test_mAP": "mean"}
-    return rows.assign(runs=1).groupby(same, sort=False).agg(means).reset_index()
+    return rows.assign(runs=1).groupby(same, sort=False).agg(means).round(4).reset_index()
 
 
 def _trained_with(experiment: Experiment, run: Run) -> dict[str, Any]:
