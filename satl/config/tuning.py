@@ -87,20 +87,24 @@ class Tuning(Strict):
         options = self.options.get(method, {})
         options = {name: options[name] for name in sorted(options)}
         if self.trials == "grid":
-            split = len(own)
-            if not own and not options:
-                return []
-            return [
-                (
-                    dict(zip(own, values[:split], strict=True)),
-                    dict(zip(options, values[split:], strict=True)),
-                )
-                for values in product(*own.values(), *options.values())
-            ]
+            return _grid(own, options)
         streams = [
             random.Random(f"{self.seed} {method} {trial}") for trial in range(1, self.trials + 1)
         ]
         return [(_draw(own, stream), _draw(options, stream)) for stream in streams]
+
+
+def _grid(own: dict[str, Any], options: dict[str, Any]) -> list[Point]:
+    """Every combination of the values, which are lists; none where none are listed."""
+    if not own and not options:
+        return []
+    return [
+        (
+            dict(zip(own, values[: len(own)], strict=True)),
+            dict(zip(options, values[len(own) :], strict=True)),
+        )
+        for values in product(*own.values(), *options.values())
+    ]
 
 
 def _draw(ranges: dict[str, Interval | list[Any]], stream: random.Random) -> dict[str, Any]:
