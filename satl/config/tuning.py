@@ -68,8 +68,8 @@ class Tuning(Strict):
     @model_validator(mode="after")
     def _check(self) -> "Tuning":
         if self.trials == "grid":
-            own = {key: getattr(self, key) for key in OWN_TRAINING}
-            if not any(own.values()) and not any(self.options.values()):
+            own = self._own()
+            if not own and not any(self.options.values()):
                 raise ValueError("trials: grid needs lists of values, and there are none")
             options = {
                 f"options.{method}.{name}": values
@@ -81,11 +81,14 @@ class Tuning(Strict):
                     raise ValueError(f"{key}: trials: grid needs a list of values, not an interval")
         return self
 
+    def _own(self) -> dict[str, Any]:
+        """Those of OWN_TRAINING that are searched."""
+        return {key: getattr(self, key) for key in OWN_TRAINING if getattr(self, key) is not None}
+
     def points(self, method: str) -> list[Point]:
         """What the trials of `method` train with, in their order."""
-        own = {key: getattr(self, key) for key in OWN_TRAINING if getattr(self, key) is not None}
-        options = self.options.get(method, {})
-        options = {name: options[name] for name in sorted(options)}
+        own = self._own()
+        options = dict(sorted(self.options.get(method, {}).items()))
         if self.trials == "grid":
             return _grid(own, options)
         streams = [
